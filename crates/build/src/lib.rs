@@ -1,0 +1,1 @@
+//! A parsed Dockerfile becomes executed steps and an image.

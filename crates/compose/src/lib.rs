@@ -1,0 +1,1 @@
+//! Compose files to a project, every complaint pointing at its line.

@@ -1,0 +1,1 @@
+//! Dockerfile text to stages and instructions.

@@ -1,0 +1,1 @@
+//! A network plan becomes links, addresses, names and published ports.

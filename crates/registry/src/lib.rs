@@ -1,0 +1,1 @@
+//! Resolve, pull and push verified bytes.

@@ -1,0 +1,1 @@
+//! A container plan becomes a supervised process.

@@ -1,0 +1,1 @@
+//! Blobs, layers, images, volumes and container records on disk.

@@ -1,0 +1,1 @@
+//! The new mount API: overlay, bind, tmpfs, by descriptor.

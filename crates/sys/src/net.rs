@@ -1,0 +1,1 @@
+//! Sockets with the options that a transparent proxy needs.

@@ -1,0 +1,1 @@
+//! A blocking netlink socket: links, addresses, routes, rules.

@@ -1,0 +1,1 @@
+//! The router namespace's fixed nf_tables rules, one batch.

@@ -1,0 +1,1 @@
+//! Processes: pidfds, signals, clone, execve, descriptors.

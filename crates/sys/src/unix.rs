@@ -1,0 +1,1 @@
+//! SOCK_SEQPACKET unix sockets that carry descriptors.

@@ -1,0 +1,1 @@
+//! This user's own user namespace: newuidmap, newgidmap, joining.

@@ -1,0 +1,1 @@
+//! Source text with spans, diagnostics, variable expansion and Go-style globs.
