@@ -1,1 +1,52 @@
-//! Blobs, layers, images, volumes and container records on disk.
+//! Everything on disk, its locks, its collection.
+//!
+//! ```text
+//! <root>/format                 version of this layout
+//! <root>/blobs/sha256/<hex>     verified bytes: manifests, configs, compressed layers
+//! <root>/layers/<diff-id>/      layer.json, fs/ (overlay's own form, read-only once here)
+//! <root>/layers/<chain-id>/     fs/ with nothing but directories: see `layers`
+//! <root>/images/refs/<hash>     reference → image; one JSON file each
+//! <root>/images/ids/<hex>       image id → manifest, tagged or not
+//! <root>/containers/<id>/       record.json, config.json, lock, upper/, work/, log
+//! <root>/names/<name>           claimed by exclusive create; holds the container's id
+//! <root>/volumes/<name>/        record.json, data/
+//! <root>/networks/<name>.json   subnet and options
+//! <root>/projects/<name>/       state.json; logs/ of removed containers
+//! <root>/build/<key>.json       build cache; build/mounts/<id>/ are cache mounts
+//! <root>/tmp/ <root>/trash/     everything half-made; everything half-deleted
+//! <root>/lock                   shared while references are read or made, exclusive to collect
+//! ```
+//!
+//! An object appears by rename and disappears by rename, so that no reader ever meets
+//! half of one. Whoever makes something holds the flock of its entry in `tmp/`; an
+//! entry that nobody holds is garbage of a crash, and [`Store::open`] moves it to
+//! `trash/`. A power cut may lose what is marked volatile (containers made with
+//! `durable: false`), never more.
+//!
+//! This crate knows neither network nor processes. Rootless, the caller has entered
+//! the user namespace before it touches layers, uppers or volumes; records, blobs and
+//! locks need none.
+
+pub mod archive;
+pub mod blobs;
+pub mod buildcache;
+pub mod collect;
+pub mod containers;
+pub mod error;
+pub mod images;
+pub mod layers;
+pub mod networks;
+pub mod projects;
+mod root;
+pub mod volumes;
+
+pub use blobs::{BlobWriter, Blobs};
+pub use buildcache::BuildCache;
+pub use containers::{ContainerImage, ContainerRecord, Containers};
+pub use error::{Error, Result};
+pub use images::{Image, ImageSummary, Images};
+pub use layers::{LayerInfo, Layers, Limits};
+pub use networks::{NetworkRecord, Networks};
+pub use projects::Projects;
+pub use root::{Options, SharedLock, Store};
+pub use volumes::{VolumeRecord, Volumes};
