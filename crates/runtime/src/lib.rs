@@ -1,1 +1,32 @@
-//! A container plan becomes a supervised process.
+//! A container plan becomes a supervised process that one can attach to, execute in, stop.
+//!
+//! The only crate that names libcontainer. It knows nothing of images, of compose files
+//! or of the store: a [`model::ContainerPlan`] is all it is told.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`userns`] | a plain user's first act: the user namespace |
+//! | [`own_exe`] | our program, so that no container can overwrite it |
+//! | [`launch`] | plan → running first process |
+//! | [`rootfs`] | the root file system, hostile until proven otherwise |
+//! | [`identity`] | `USER` against the container's own passwd and group files |
+//! | [`confine`] | the last steps before a container's program |
+//! | [`exec`] | another process in a running container |
+//! | [`step`] | a build's RUN instruction: no supervisor, no record |
+//! | [`process`] | processes that cannot be confused with later ones |
+
+pub mod cgroup;
+pub mod confine;
+pub mod exec;
+pub mod gateway_client;
+pub mod identity;
+pub mod launch;
+pub mod own_exe;
+pub mod process;
+pub mod program;
+pub mod rootfs;
+mod seccomp_profile;
+mod spec;
+pub mod stdio;
+pub mod step;
+pub mod userns;

@@ -1,1 +1,228 @@
-//! Processes: pidfds, signals, clone, execve, descriptors.
+//! Processes: forks, descriptors of processes, death signals, sealed copies of programs.
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+use crate::{Error, Result};
+
+/// Which side of a fork this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fork {
+    /// The caller; the child's number.
+    Parent(i32),
+    /// The new process.
+    Child,
+}
+
+/// Reads a small text file of procfs, by its path below `/proc`.
+pub fn read_proc(path: &str) -> Result<String> {
+    let full = format!("/proc/{path}");
+    std::fs::read_to_string(&full).map_err(|error| Error::new("read", full, error))
+}
+
+/// When a process started, in clock ticks since boot: field 22 of its `stat`.
+pub fn start_time(pid: i32) -> Result<u64> {
+    let text = read_proc(&format!("{pid}/stat"))?;
+    parse_start_time(&text).ok_or_else(|| {
+        Error::new(
+            "read the start time in",
+            format!("/proc/{pid}/stat"),
+            Errno::INVAL,
+        )
+    })
+}
+
+/// The program's name stands in parentheses and may itself hold any character, so the
+/// fields are counted from the last closing one.
+fn parse_start_time(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// Opens a process; `None` when there is no such process.
+pub fn pidfd_open(pid: i32) -> Result<Option<OwnedFd>> {
+    let fail = |errno| Error::new("open process", pid.to_string(), errno);
+    let number = Pid::from_raw(pid).ok_or_else(|| fail(Errno::INVAL))?;
+    match rustix::process::pidfd_open(number, PidfdFlags::empty()) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(Errno::SRCH) => Ok(None),
+        Err(errno) => Err(fail(errno)),
+    }
+}
+
+/// Sends a signal; `false` when the process has ended.
+pub fn pidfd_signal(pidfd: impl AsFd, signal: i32) -> Result<bool> {
+    let fail = |errno| Error::new("send", format!("signal {signal}"), errno);
+    let signal = Signal::from_named_raw(signal).ok_or_else(|| fail(Errno::INVAL))?;
+    match rustix::process::pidfd_send_signal(pidfd, signal) {
+        Ok(()) => Ok(true),
+        Err(Errno::SRCH) => Ok(false),
+        Err(errno) => Err(fail(errno)),
+    }
+}
+
+/// Forks. Only for a process with one thread, where the child may do what it likes.
+pub fn fork() -> Result<Fork> {
+    clone(0)
+}
+
+/// Forks a process whose parent is the caller's parent.
+pub fn fork_sibling() -> Result<Fork> {
+    clone(libc::CLONE_PARENT)
+}
+
+fn clone(flags: libc::c_int) -> Result<Fork> {
+    // SAFETY: without CLONE_VM and with a null stack this is a fork: the child has its own
+    // copy of all memory. Callers have one thread, so no lock is held by another.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_clone,
+            flags | libc::SIGCHLD,
+            std::ptr::null::<u8>(),
+            0,
+            0,
+            0,
+        )
+    };
+    match answer {
+        0 => Ok(Fork::Child),
+        pid if pid > 0 => Ok(Fork::Parent(i32::try_from(pid).expect("pids fit i32"))),
+        _ => Err(Error::last("fork", "this process")),
+    }
+}
+
+/// Ends the calling process at once, without running destructors.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: takes no pointers and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Has the kernel send a signal to the calling process when its parent's thread ends.
+pub fn set_parent_death_signal(signal: i32) -> Result<()> {
+    let fail = |errno| Error::new("set", "the parent-death signal", errno);
+    let signal = Signal::from_named_raw(signal).ok_or_else(|| fail(Errno::INVAL))?;
+    rustix::process::set_parent_process_death_signal(Some(signal)).map_err(fail)
+}
+
+/// Makes the terminal on descriptor 0 the controlling one of our (new) session.
+pub fn set_controlling_terminal(terminal: impl AsFd) -> Result<()> {
+    rustix::process::ioctl_tiocsctty(terminal)
+        .map_err(|errno| Error::new("take", "the controlling terminal", errno))
+}
+
+/// Closes every descriptor from `first` on when the process executes a program.
+pub fn close_on_exec_from(first: u32) -> Result<()> {
+    // SAFETY: takes no pointers; marking descriptors close-on-exec closes none now.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    match answer {
+        0 => Ok(()),
+        _ => Err(Error::last(
+            "mark descriptors",
+            format!("from {first} close-on-exec"),
+        )),
+    }
+}
+
+/// Executes a program in place of this one; returns only the reason why not.
+pub fn execve(program: &CStr, argv: &[CString], env: &[CString]) -> Errno {
+    let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
+        list.iter()
+            .map(|s| s.as_ptr())
+            .chain([std::ptr::null()])
+            .collect()
+    };
+    let (argv, env) = (pointers(argv), pointers(env));
+    // SAFETY: both arrays end with a null pointer and point to NUL-terminated strings that
+    // outlive the call.
+    unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), env.as_ptr()) };
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)
+}
+
+/// A sealed copy of a file in memory: nobody can change it any more.
+pub fn sealed_copy(path: impl AsRef<Path>, name: &str) -> Result<OwnedFd> {
+    let shown = path.as_ref().display().to_string();
+    let fail = |error: std::io::Error| Error::new("copy to memory", shown.clone(), error);
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let mut copy = File::from(rustix::fs::memfd_create(name, flags).map_err(|e| fail(e.into()))?);
+    let mut source = File::open(path.as_ref()).map_err(fail)?;
+    std::io::copy(&mut source, &mut copy).map_err(fail)?;
+    seal(&copy)?;
+    Ok(copy.into())
+}
+
+/// A sealed file in memory with these bytes.
+pub fn sealed_bytes(bytes: &[u8], name: &str) -> Result<OwnedFd> {
+    use std::io::{Seek, Write};
+    let fail = |error: std::io::Error| Error::new("make a memory file of", name, error);
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let mut file = File::from(rustix::fs::memfd_create(name, flags).map_err(|e| fail(e.into()))?);
+    file.write_all(bytes).map_err(fail)?;
+    file.rewind().map_err(fail)?;
+    seal(&file)?;
+    Ok(file.into())
+}
+
+fn seal(file: &File) -> Result<()> {
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    rustix::fs::fcntl_add_seals(file, seals).map_err(|e| Error::new("seal", "a memory file", e))
+}
+
+/// Takes ownership of a descriptor that we were executed with, and marks it close-on-exec.
+/// The caller vouches that nothing else in this process owns that number.
+pub fn inherited(number: i32) -> Result<OwnedFd> {
+    // SAFETY: the descriptor is checked to be open by fcntl below before it is used; by the
+    // contract of this function nobody else owns it.
+    let fd = unsafe {
+        if libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) != 0 {
+            return Err(Error::last("take over", format!("descriptor {number}")));
+        }
+        OwnedFd::from_raw_fd(number)
+    };
+    Ok(fd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn start_time_of_a_program_with_a_hostile_name() {
+        let stat = "42 (a) b) R 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 9871 20";
+        assert_eq!(parse_start_time(stat), Some(9871));
+        assert_eq!(parse_start_time("42 (a"), None);
+        let own = std::process::id() as i32;
+        assert_eq!(start_time(own).unwrap(), start_time(own).unwrap());
+    }
+
+    #[test]
+    fn a_sealed_copy_cannot_be_written() {
+        use std::io::Write;
+        let fd = sealed_bytes(b"abc", "test").unwrap();
+        assert!(File::from(fd).write_all(b"x").is_err());
+    }
+
+    #[test]
+    fn a_fork_ends_with_its_code() {
+        let Fork::Parent(pid) = fork().unwrap() else {
+            exit_now(7)
+        };
+        let pid = Pid::from_raw(pid).unwrap();
+        let (_, status) = rustix::process::waitpid(Some(pid), Default::default())
+            .unwrap()
+            .unwrap();
+        assert_eq!(status.exit_status(), Some(7));
+    }
+}

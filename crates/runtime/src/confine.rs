@@ -1,0 +1,1 @@
+//! The last steps before a container program runs.

@@ -1,0 +1,1 @@
+//! The plan in the words of the OCI runtime specification.
