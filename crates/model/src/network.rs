@@ -122,6 +122,9 @@ pub struct Ready {
     pub published: Vec<PublishedPort>,
     /// What goes into `/etc/resolv.conf`.
     pub nameserver: Ipv4Addr,
+    /// The host's search domains, for the same file.
+    #[serde(default)]
+    pub search: Vec<String>,
 }
 
 /// One interface of a container.

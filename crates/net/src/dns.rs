@@ -1,0 +1,115 @@
+//! The few DNS messages that we answer ourselves. Wire format only, no sockets.
+
+use std::net::Ipv4Addr;
+
+use domain::base::iana::{Class, Opcode, Rcode, Rtype};
+use domain::base::{Message, MessageBuilder, Name, ToName, Ttl};
+use domain::rdata::{A, Ptr};
+
+/// How long an answer of ours may be kept: containers come and go, so not at all.
+const TTL: Ttl = Ttl::ZERO;
+
+/// One question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Query {
+    /// The IPv4 addresses of a name (lower case, no final dot).
+    Address(String),
+    /// Anything else about a name that may be ours.
+    Other(String),
+    /// The name of an IPv4 address.
+    Name(Ipv4Addr),
+    /// Nothing that we could answer.
+    Foreign,
+}
+
+/// What we say to a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// These addresses; none at all means that the name exists without any.
+    Addresses(Vec<Ipv4Addr>),
+    /// This name.
+    Name(String),
+    /// There is no such name.
+    NoSuchName,
+    /// The servers outside could not be asked.
+    Failure,
+}
+
+/// Reads a query. `None` is what deserves no answer at all: no DNS message, or a response.
+pub fn parse_query(packet: &[u8]) -> Option<Query> {
+    let message = Message::from_slice(packet).ok()?;
+    if message.header().qr() {
+        return None;
+    }
+    if message.header().opcode() != Opcode::QUERY {
+        return Some(Query::Foreign);
+    }
+    let Ok(question) = message.sole_question() else {
+        return Some(Query::Foreign);
+    };
+    if question.qclass() != Class::IN {
+        return Some(Query::Foreign);
+    }
+    let name = question.qname().fmt_with_dot().to_string();
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    Some(match question.qtype() {
+        Rtype::A => Query::Address(name),
+        Rtype::PTR => reverse(&name).map_or(Query::Other(name), Query::Name),
+        _ => Query::Other(name),
+    })
+}
+
+/// The response to `packet`, at most `limit` bytes; `None` when `packet` is no query.
+///
+/// Addresses that do not fit are left out and the response is marked as cut, so that the
+/// asker comes back by TCP.
+pub(crate) fn respond(packet: &[u8], answer: &Answer, limit: usize) -> Option<Vec<u8>> {
+    let query = Message::from_slice(packet).ok()?;
+    let question = query.sole_question().ok();
+    let rcode = match answer {
+        Answer::NoSuchName => Rcode::NXDOMAIN,
+        Answer::Failure => Rcode::SERVFAIL,
+        Answer::Addresses(_) | Answer::Name(_) => Rcode::NOERROR,
+    };
+    let mut builder = MessageBuilder::new_vec();
+    builder.set_push_limit(limit);
+    let mut builder = builder.start_answer(query, rcode).ok()?;
+    builder.header_mut().set_ra(true);
+    builder
+        .header_mut()
+        .set_aa(matches!(answer, Answer::Addresses(_) | Answer::Name(_)));
+    let Some(question) = question else {
+        return Some(builder.finish());
+    };
+    let owner = question.qname().to_name::<Vec<u8>>();
+    match answer {
+        Answer::Addresses(addresses) => {
+            for address in addresses {
+                let record = (&owner, Class::IN, TTL, A::new(*address));
+                if builder.push(record).is_err() {
+                    builder.header_mut().set_tc(true);
+                    break;
+                }
+            }
+        }
+        Answer::Name(name) => {
+            let target: Name<Vec<u8>> = name.parse().ok()?;
+            let record = (&owner, Class::IN, TTL, Ptr::new(target));
+            if builder.push(record).is_err() {
+                builder.header_mut().set_tc(true);
+            }
+        }
+        Answer::NoSuchName | Answer::Failure => {}
+    }
+    Some(builder.finish())
+}
+
+/// The address in `4.3.2.1.in-addr.arpa`.
+fn reverse(name: &str) -> Option<Ipv4Addr> {
+    let mut parts = name.strip_suffix(".in-addr.arpa")?.split('.');
+    let mut octets = [0; 4];
+    for octet in octets.iter_mut().rev() {
+        *octet = parts.next()?.parse().ok()?;
+    }
+    parts.next().is_none().then(|| Ipv4Addr::from(octets))
+}

@@ -1,0 +1,1 @@
+//! Arithmetic on IPv4 subnets.
