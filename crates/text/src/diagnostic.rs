@@ -198,7 +198,14 @@ mod tests {
         let diagnostic = Diagnostic::error("unknown instruction `COPYY`")
             .at(Span::new(file, 12, 17))
             .did_you_mean(Some("COPY"));
-        insta::assert_snapshot!(render(&sources, &[diagnostic], false), @"");
+        insta::assert_snapshot!(render(&sources, &[diagnostic], false), @r#"
+        error: unknown instruction `COPYY`
+         --> Dockerfile:2:1
+          |
+        2 | COPYY a b
+          | ^^^^^
+        hint: did you mean `COPY`?
+        "#);
     }
 
     #[test]
@@ -210,7 +217,20 @@ mod tests {
             .label("here")
             .related(Span::new(file, 0, 4), "first here")
             .related(Span::new(other, 0, 1), "and there");
-        insta::assert_snapshot!(render(&sources, &[diagnostic], false), @"");
+        insta::assert_snapshot!(render(&sources, &[diagnostic], false), @r#"
+        warning: twice
+         --> Dockerfile:2:1
+          |
+        1 | FROM debian
+          | ---- first here
+        2 | COPYY a b
+          | ^^^^^ here
+          |
+         ::: other:1:1
+          |
+        1 | x: 1
+          | - and there
+        "#);
     }
 
     #[test]
@@ -219,7 +239,12 @@ mod tests {
             Diagnostic::error("no file").hint("make one"),
             Diagnostic::warning("x"),
         ];
-        insta::assert_snapshot!(render(&Sources::new(), &diagnostics, false), @"");
+        insta::assert_snapshot!(render(&Sources::new(), &diagnostics, false), @r#"
+        error: no file
+        hint: make one
+
+        warning: x
+        "#);
         assert_eq!(render(&Sources::new(), &[], false), "");
     }
 
