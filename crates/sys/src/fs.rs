@@ -1,1 +1,17 @@
-//! Files below a directory descriptor, atomic replacement, locks.
+//! Files: directories by fd, whole-file writes, locks, removal of trees.
+//!
+//! Everything below a [`DirFd`] is named relative to it and opened without following
+//! symbolic links, so that a hostile tree cannot lead outside.
+
+mod dir;
+mod lock;
+mod remove;
+mod write;
+mod xattr;
+
+pub use dir::{DirFd, DirItem, set_umask_zero};
+pub use lock::FileLock;
+pub use write::{read_limited, rename, sync_dir, sync_fs, write_atomic, write_volatile};
+pub use xattr::Xattr;
+
+pub use rustix::fs::{FileType, Gid, Mode, OFlags, Stat, Timespec, Uid};
