@@ -138,7 +138,7 @@ impl Tokens {
 fn double_star<'a>(tokens: &mut Vec<Token>, after: &'a str, pattern: &str) -> &'a str {
     let literal = pattern
         .strip_prefix("**")
-        .is_some_and(|rest| super::Glob::is_literal(rest));
+        .is_some_and(super::Glob::is_literal);
     let rest = after.strip_prefix('/').unwrap_or(after);
     if rest.is_empty() || (literal && rest.len() == after.len()) {
         tokens.push(Token::Rest);
