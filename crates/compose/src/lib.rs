@@ -9,6 +9,7 @@
 //! clock, and decides nothing about containers.
 
 mod project;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -46,6 +47,8 @@ pub struct LoadRequest {
     pub env_files: Vec<PathBuf>,
     /// Profiles that are on (`--profile`); `COMPOSE_PROFILES` adds to them. `*` is all.
     pub profiles: Vec<String>,
+    /// Services that the user asked for by name: their profiles are on too.
+    pub services: Vec<String>,
 }
 
 /// What came of it.
