@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -58,12 +58,18 @@ pub fn pidfd_open(pid: i32) -> Result<Option<OwnedFd>> {
 
 /// Sends a signal; `false` when the process has ended.
 pub fn pidfd_signal(pidfd: impl AsFd, signal: i32) -> Result<bool> {
-    let fail = |errno| Error::new("send", format!("signal {signal}"), errno);
-    let signal = Signal::from_named_raw(signal).ok_or_else(|| fail(Errno::INVAL))?;
-    match rustix::process::pidfd_send_signal(pidfd, signal) {
-        Ok(()) => Ok(true),
-        Err(Errno::SRCH) => Ok(false),
-        Err(errno) => Err(fail(errno)),
+    let fd = pidfd.as_fd().as_raw_fd();
+    let info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo is allowed and means what kill(2) would send. Done by hand
+    // because the number may be a real-time signal, which has no name.
+    let answer = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, info, 0) };
+    match (
+        answer,
+        Errno::from_io_error(&std::io::Error::last_os_error()),
+    ) {
+        (0, _) => Ok(true),
+        (_, Some(Errno::SRCH)) => Ok(false),
+        _ => Err(Error::last("send", format!("signal {signal}"))),
     }
 }
 
@@ -220,9 +226,10 @@ mod tests {
             exit_now(7)
         };
         let pid = Pid::from_raw(pid).unwrap();
-        let (_, status) = rustix::process::waitpid(Some(pid), Default::default())
-            .unwrap()
-            .unwrap();
+        let (_, status) =
+            rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())
+                .unwrap()
+                .unwrap();
         assert_eq!(status.exit_status(), Some(7));
     }
 }

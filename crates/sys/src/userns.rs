@@ -1,1 +1,74 @@
-//! This user's own user namespace: newuidmap, newgidmap, joining.
+//! User namespaces: their making, and the files that say who may map what.
+
+use crate::{Result, ns};
+
+/// Moves the calling process, which must have one thread, into a new user namespace whose
+/// mapping is still empty.
+pub fn unshare() -> Result<()> {
+    ns::unshare(&[ns::Kind::User])
+}
+
+/// Whether the calling process is in the machine's first user namespace, the only one that
+/// maps every id to itself.
+pub fn is_initial() -> Result<bool> {
+    let map = crate::process::read_proc("self/uid_map")?;
+    let fields: Vec<_> = map.split_ascii_whitespace().collect();
+    Ok(fields == ["0", "0", "4294967295"])
+}
+
+/// A range of subordinate ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// The first.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// Finds the first range of a user in `/etc/subuid` or `/etc/subgid`, where lines look
+/// like `name:first:count` or `uid:first:count`.
+pub fn find_range(file: &str, user: &str, uid: u32) -> Option<Range> {
+    let number = uid.to_string();
+    file.lines().find_map(|line| {
+        let mut fields = line.trim().split(':');
+        let owner = fields.next()?;
+        if owner != user && owner != number {
+            return None;
+        }
+        let first = fields.next()?.parse().ok()?;
+        let count: u32 = fields.next()?.parse().ok()?;
+        (count > 0).then_some(Range { first, count })
+    })
+}
+
+/// The name of a user in an `/etc/passwd`.
+pub fn user_name(passwd: &str, uid: u32) -> Option<&str> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        let number: u32 = fields.nth(1)?.parse().ok()?;
+        (number == uid && !name.is_empty()).then_some(name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_found_by_name_or_number() {
+        let file = "# none\nanna:100000:65536\n1001:300000:1000\nben:1:0\nben:500000:65536\n";
+        let range = |first, count| Some(Range { first, count });
+        assert_eq!(find_range(file, "anna", 1000), range(100_000, 65_536));
+        assert_eq!(find_range(file, "nobody", 1001), range(300_000, 1000));
+        assert_eq!(find_range(file, "ben", 7), range(500_000, 65_536));
+        assert_eq!(find_range(file, "carl", 9), None);
+    }
+
+    #[test]
+    fn users_are_found_by_number() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\nanna:x:1000:1000::/home/anna:\n";
+        assert_eq!(user_name(passwd, 1000), Some("anna"));
+        assert_eq!(user_name(passwd, 5), None);
+    }
+}
