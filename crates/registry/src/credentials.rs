@@ -254,6 +254,7 @@ fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -330,6 +331,17 @@ mod tests {
         assert!(error.to_string().contains("config.json"), "{error}");
         assert!(store(&path, "x", "y", "z").is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"{");
+    }
+
+    proptest! {
+        #[test]
+        fn editing_never_panics_and_round_trips(old in "\\PC{0,60}", name in "[a-z.:0-9]{1,20}") {
+            let _ = edit(Some(old.as_bytes()), &name, None);
+            let (with, _) = edit(None, &name, Some("YTpi")).unwrap();
+            let (without, existed) = edit(Some(&with), &name, None).unwrap();
+            prop_assert!(existed);
+            prop_assert_eq!(edit(Some(&without), &name, Some("YTpi")).unwrap(), (with, false));
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use model::{Digest, Platform, Reference};
+use model::{Digest, Platform};
 
 use crate::BoxError;
 
@@ -70,7 +70,7 @@ pub enum Error {
         /// Host and port.
         registry: String,
         /// What was asked for.
-        reference: Reference,
+        reference: String,
     },
     /// A manifest names a blob that the registry does not have.
     #[error("registry {registry} lacks blob {digest} of {reference}")]
@@ -78,7 +78,7 @@ pub enum Error {
         /// Host and port.
         registry: String,
         /// The image.
-        reference: Reference,
+        reference: String,
         /// The blob.
         digest: Digest,
     },
@@ -86,7 +86,7 @@ pub enum Error {
     #[error("{reference} has no image for {wanted}; it offers {}", list(.offered))]
     NoPlatform {
         /// The index.
-        reference: Reference,
+        reference: String,
         /// What was asked for.
         wanted: Platform,
         /// What there is.
@@ -96,7 +96,7 @@ pub enum Error {
     #[error("{reference} has {what} of type `{media_type}`, which is not supported")]
     Unsupported {
         /// The image.
-        reference: Reference,
+        reference: String,
         /// E.g. `a layer`.
         what: &'static str,
         /// Its media type.
@@ -106,7 +106,7 @@ pub enum Error {
     #[error("{what} {digest} of {reference} is malformed: {reason}")]
     Malformed {
         /// The image.
-        reference: Reference,
+        reference: String,
         /// E.g. `manifest`.
         what: &'static str,
         /// Of the bytes.
@@ -118,7 +118,7 @@ pub enum Error {
     #[error("{what} of {reference} is corrupt: expected {expected}, got {actual}")]
     Corrupt {
         /// The image.
-        reference: Reference,
+        reference: String,
         /// E.g. `layer`.
         what: &'static str,
         /// What was promised.
@@ -132,7 +132,7 @@ pub enum Error {
     )]
     WrongSize {
         /// The image.
-        reference: Reference,
+        reference: String,
         /// The blob.
         digest: Digest,
         /// What the manifest says.
@@ -144,7 +144,7 @@ pub enum Error {
     #[error("transfer of {digest} of {reference} broke off at {done} of {total} bytes")]
     Interrupted {
         /// The image.
-        reference: Reference,
+        reference: String,
         /// The blob.
         digest: Digest,
         /// Bytes that came.
@@ -178,7 +178,7 @@ pub enum Error {
     #[error("cannot store {what} {digest} of {reference}")]
     Sink {
         /// The image.
-        reference: Reference,
+        reference: String,
         /// E.g. `layer`.
         what: &'static str,
         /// Of the bytes.
@@ -191,7 +191,7 @@ pub enum Error {
     #[error("cannot read blob {digest} of {reference}")]
     Source {
         /// The image.
-        reference: Reference,
+        reference: String,
         /// Of the bytes.
         digest: Digest,
         /// Why.
@@ -283,10 +283,10 @@ impl Error {
             Self::WrongPassword { .. } => {
                 "some registries want an access token in place of the password".into()
             }
-            Self::NotFound { reference, .. } => match reference.tag() {
-                Some("latest") => "check the spelling, or name a tag: `latest` was assumed".into(),
-                _ => "check the spelling of the repository and the tag".into(),
-            },
+            Self::NotFound { reference, .. } if reference.ends_with(":latest") => {
+                "check the spelling, or name a tag: `latest` is meant where none is named".into()
+            }
+            Self::NotFound { .. } => "check the spelling of the repository and the tag".into(),
             Self::NoPlatform { offered, .. } => {
                 format!("choose one with --platform {}", offered.first()?)
             }

@@ -33,8 +33,9 @@ pub trait BlobSink: Sync {
 
     /// Takes a layer's compressed bytes, on a thread of its own. The reader fails
     /// instead of ending when length or digest are wrong, or when the pull is given
-    /// up: only after a clean end may the layer be published. Layers are begun
-    /// lowest first, so waiting for a lower one cannot dead-lock.
+    /// up: only after a clean end may the layer be published. Being content before
+    /// the end means that the layer has come another way. Layers are begun lowest
+    /// first, so waiting for a lower one cannot dead-lock.
     fn take_layer(&self, layer: Layer<'_>, reader: &mut dyn Read) -> Result<(), BoxError>;
 }
 

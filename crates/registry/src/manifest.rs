@@ -88,7 +88,7 @@ impl Document {
         let malformed = |what| {
             let digest = self.digest.clone();
             move |e: serde_json::Error| Error::Malformed {
-                reference: reference.clone(),
+                reference: reference.familiar(),
                 what,
                 digest,
                 reason: e.to_string(),
@@ -102,7 +102,7 @@ impl Document {
                 .map(Content::Index)
                 .map_err(malformed("index")),
             other => Err(Error::Unsupported {
-                reference: reference.clone(),
+                reference: reference.familiar(),
                 what: "a manifest",
                 media_type: other.into(),
             }),
@@ -145,7 +145,7 @@ pub(crate) fn check_layers(manifest: &Manifest, reference: &Reference) -> Result
         media::DOCKER_LAYER_GZIP,
     ];
     let unsupported = |what, media_type: &str| Error::Unsupported {
-        reference: reference.clone(),
+        reference: reference.familiar(),
         what,
         media_type: media_type.into(),
     };
@@ -170,7 +170,7 @@ pub(crate) fn read_config(
     reference: &Reference,
 ) -> Result<ImageConfig> {
     let malformed = |reason: String| Error::Malformed {
-        reference: reference.clone(),
+        reference: reference.familiar(),
         what: "configuration",
         digest: manifest.config.digest.clone(),
         reason,
@@ -184,4 +184,88 @@ pub(crate) fn read_config(
         )));
     }
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn index(platforms: &[&str]) -> Index {
+        let manifests = platforms
+            .iter()
+            .enumerate()
+            .map(|(at, platform)| Descriptor {
+                media_type: media::OCI_MANIFEST.into(),
+                digest: digest_of(&[at as u8]),
+                size: 1,
+                platform: platform.parse().ok(),
+                annotations: Default::default(),
+            });
+        Index {
+            schema_version: 2,
+            media_type: None,
+            manifests: manifests.collect(),
+        }
+    }
+
+    #[test]
+    fn the_exact_platform_comes_before_an_acceptable_one() {
+        let index = index(&[
+            "",
+            "unknown/unknown",
+            "linux/arm/v7",
+            "linux/arm/v6",
+            "linux/arm64/v8",
+        ]);
+        let at = |wanted: &str| {
+            let chosen = choose_platform(&index, &wanted.parse().unwrap())?;
+            index.manifests.iter().position(|d| d == chosen)
+        };
+        assert_eq!(at("linux/arm/v6"), Some(3));
+        assert_eq!(at("linux/arm"), Some(2));
+        assert_eq!(at("linux/arm64"), Some(4));
+        assert_eq!(at("linux/amd64"), None);
+        let names: Vec<String> = offered(&index).iter().map(Platform::to_string).collect();
+        assert_eq!(names, ["linux/arm/v7", "linux/arm/v6", "linux/arm64/v8"]);
+    }
+
+    #[test]
+    fn says_what_a_document_is() {
+        let kind = |text: &str| Document::new(text.into()).map(|d| d.media_type);
+        let oci = r#"{"schemaVersion":2,"config":{},"layers":[]}"#;
+        assert_eq!(kind(oci).unwrap(), media::OCI_MANIFEST);
+        assert_eq!(
+            kind(r#"{"schemaVersion":2,"manifests":[]}"#).unwrap(),
+            media::OCI_INDEX
+        );
+        assert_eq!(
+            kind(r#"{"schemaVersion":2,"mediaType":"x/y"}"#).unwrap(),
+            "x/y"
+        );
+        for bad in [
+            "",
+            "{}",
+            "[]",
+            r#"{"schemaVersion":2}"#,
+            r#"{"schemaVersion":1,"layers":[]}"#,
+        ] {
+            assert!(kind(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Document::new(bytes);
+        }
+
+        #[test]
+        fn keeps_bytes_and_digest(spaces in " {0,9}", other in "[a-z]{1,9}") {
+            let text = format!(r#"{{"schemaVersion":2,{spaces}"layers":[],"{other}":1}}"#);
+            let document = Document::new(text.clone().into()).unwrap();
+            prop_assert_eq!(&document.digest, &digest_of(text.as_bytes()));
+            prop_assert_eq!(document.bytes, text.into_bytes());
+        }
+    }
 }

@@ -120,7 +120,7 @@ impl Pull<'_> {
     async fn choose(&self, index: &model::image::Index) -> Result<(Document, Manifest)> {
         let Some(chosen) = manifest::choose_platform(index, self.platform) else {
             return Err(Error::NoPlatform {
-                reference: self.reference.clone(),
+                reference: self.reference.familiar(),
                 wanted: self.platform.clone(),
                 offered: manifest::offered(index),
             });
@@ -128,7 +128,7 @@ impl Pull<'_> {
         let document = self.document(&chosen.digest).await?;
         if document.bytes.len() as u64 != chosen.size {
             return Err(Error::WrongSize {
-                reference: self.reference.clone(),
+                reference: self.reference.familiar(),
                 digest: chosen.digest.clone(),
                 expected: chosen.size,
                 actual: document.bytes.len() as u64,
@@ -137,7 +137,7 @@ impl Pull<'_> {
         match document.content(self.reference)? {
             Content::Manifest(contents) => Ok((document, contents)),
             Content::Index(_) => Err(Error::Unsupported {
-                reference: self.reference.clone(),
+                reference: self.reference.familiar(),
                 what: "an index within an index",
                 media_type: document.media_type,
             }),
@@ -230,7 +230,7 @@ impl Pull<'_> {
             let mut reader = VerifyingReader::new(&job.descriptor, receiver);
             let taken = self.sink.take_layer(job.layer(), &mut reader);
             // Nobody waits any more when the pull has been given up.
-            let _ = verdict.send((taken, reader.finish()));
+            let _ = verdict.send((taken, reader.end().cloned()));
         });
         let sent = transfer::stream(self.wire().await?, &blob, async |chunk| {
             progress.advance(chunk.len() as u64);
@@ -238,7 +238,7 @@ impl Pull<'_> {
         })
         .await;
         drop(sender);
-        let outcome = outcome.await;
+        let outcome = outcome.await.ok();
         let result = sent.and_then(|()| self.judge(&blob, outcome));
         match &result {
             Ok(()) => progress.finish("Pull complete"),
@@ -247,30 +247,26 @@ impl Pull<'_> {
         result.map(|()| true)
     }
 
-    /// A layer counts when both the reader and the sink say so. Of two failures the
-    /// reader's is the cause.
+    /// Of two failures the reader's is the cause. A sink that is content before the
+    /// reader's end has found the layer elsewhere.
     fn judge(
         &self,
         blob: &Descriptor,
-        outcome: std::result::Result<
-            (std::result::Result<(), BoxError>, End),
-            oneshot::error::RecvError,
-        >,
+        outcome: Option<(std::result::Result<(), BoxError>, Option<End>)>,
     ) -> Result<()> {
         match outcome {
-            Ok((Ok(()), End::Verified)) => Ok(()),
-            Ok((_, End::Corrupt(actual))) => Err(Error::Corrupt {
-                reference: self.reference.clone(),
+            Some((_, Some(End::Corrupt(actual)))) => Err(Error::Corrupt {
+                reference: self.reference.familiar(),
                 what: "layer",
                 expected: blob.digest.clone(),
                 actual: actual.to_string(),
             }),
-            Ok((Err(source), _)) => Err(self.sink_error("layer", &blob.digest, source)),
-            Ok((Ok(()), End::GivenUp)) | Err(_) => Err(self.sink_error(
-                "layer",
-                &blob.digest,
-                "the layer's thread ended early".into(),
-            )),
+            Some((Ok(()), _)) => Ok(()),
+            Some((Err(source), _)) => Err(self.sink_error("layer", &blob.digest, source)),
+            None => {
+                let source = "the thread that took it has died".into();
+                Err(self.sink_error("layer", &blob.digest, source))
+            }
         }
     }
 
@@ -288,7 +284,7 @@ impl Pull<'_> {
 
     fn sink_error(&self, what: &'static str, digest: &Digest, source: BoxError) -> Error {
         Error::Sink {
-            reference: self.reference.clone(),
+            reference: self.reference.familiar(),
             what,
             digest: digest.clone(),
             source,

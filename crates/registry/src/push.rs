@@ -192,7 +192,7 @@ impl Push<'_> {
 
     fn source_error(&self, digest: &Digest, source: BoxError) -> Error {
         Error::Source {
-            reference: self.reference.clone(),
+            reference: self.reference.familiar(),
             digest: digest.clone(),
             source,
         }

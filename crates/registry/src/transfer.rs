@@ -44,7 +44,7 @@ pub(crate) async fn stream(
                 failures = if done > before { 1 } else { failures + 1 };
                 if failures > wire.retries {
                     return Err(Error::Interrupted {
-                        reference: wire.reference().clone(),
+                        reference: wire.reference().familiar(),
                         digest: blob.digest.clone(),
                         done,
                         total: blob.size,
@@ -103,11 +103,11 @@ fn stop_for(fault: Fault, wire: &Wire, blob: &Descriptor, done: u64) -> Stop {
         Fault::NoSuchRange => Stop::Final(wrong_size(wire.reference(), blob, done)),
         Fault::NotFound => Stop::Final(Error::BlobMissing {
             registry: wire.reference().domain().into(),
-            reference: wire.reference().clone(),
+            reference: wire.reference().familiar(),
             digest: blob.digest.clone(),
         }),
         Fault::Corrupt { actual, .. } => Stop::Final(Error::Corrupt {
-            reference: wire.reference().clone(),
+            reference: wire.reference().familiar(),
             what: "blob",
             expected: blob.digest.clone(),
             actual,
@@ -119,7 +119,7 @@ fn stop_for(fault: Fault, wire: &Wire, blob: &Descriptor, done: u64) -> Stop {
 
 fn wrong_size(reference: &Reference, blob: &Descriptor, actual: u64) -> Error {
     Error::WrongSize {
-        reference: reference.clone(),
+        reference: reference.familiar(),
         digest: blob.digest.clone(),
         expected: blob.size,
         actual,
@@ -130,7 +130,7 @@ fn wrong_size(reference: &Reference, blob: &Descriptor, actual: u64) -> Error {
 pub(crate) async fn collect(wire: &Wire, blob: &Descriptor, what: &'static str) -> Result<Vec<u8>> {
     if blob.size > MAX_DOCUMENT {
         return Err(Error::Malformed {
-            reference: wire.reference().clone(),
+            reference: wire.reference().familiar(),
             what,
             digest: blob.digest.clone(),
             reason: format!("{} bytes are more than such a document has", blob.size),
@@ -146,7 +146,7 @@ pub(crate) async fn collect(wire: &Wire, blob: &Descriptor, what: &'static str) 
     match actual == blob.digest {
         true => Ok(bytes),
         false => Err(Error::Corrupt {
-            reference: wire.reference().clone(),
+            reference: wire.reference().familiar(),
             what,
             expected: blob.digest.clone(),
             actual: actual.to_string(),
@@ -190,12 +190,9 @@ impl VerifyingReader {
         }
     }
 
-    /// Reads what a sink left unread (a decompressor may stop before the last byte)
-    /// and says how the blob ended.
-    pub(crate) fn finish(mut self) -> End {
-        // The outcome is in `end`; the error only repeats it.
-        let _ = io::copy(&mut self, &mut io::sink());
-        self.end.unwrap_or(End::GivenUp)
+    /// How the blob ended, if it was read that far.
+    pub(crate) fn end(&self) -> Option<&End> {
+        self.end.as_ref()
     }
 
     fn conclude(&mut self) -> &End {

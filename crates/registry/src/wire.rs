@@ -160,14 +160,14 @@ impl Wire {
         let actual = digest_of(&bytes);
         if actual != *digest {
             return Err(Error::Corrupt {
-                reference: self.reference.clone(),
+                reference: self.reference.familiar(),
                 what: "manifest",
                 expected: digest.clone(),
                 actual: actual.to_string(),
             });
         }
         Document::new(bytes.into()).map_err(|reason| Error::Malformed {
-            reference: self.reference.clone(),
+            reference: self.reference.familiar(),
             what: "manifest",
             digest: actual,
             reason,

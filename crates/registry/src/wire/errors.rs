@@ -181,7 +181,7 @@ impl Fault {
             },
             Self::NotFound => Error::NotFound {
                 registry,
-                reference: reference.clone(),
+                reference: object,
             },
             Self::TooManyRequests => Error::TooManyRequests { registry, object },
             Self::NoSuchRange => Error::Registry {
@@ -191,7 +191,7 @@ impl Fault {
             },
             Self::Corrupt { expected, actual } => match expected.parse() {
                 Ok(expected) => Error::Corrupt {
-                    reference: reference.clone(),
+                    reference: reference.familiar(),
                     what: "manifest",
                     expected,
                     actual,
