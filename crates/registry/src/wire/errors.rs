@@ -34,7 +34,7 @@ pub(crate) enum Fault {
     },
 }
 
-/// What a registry said, for the end of an error's chain.
+/// What a registry or the network said, for the end of an error's chain.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Answer(String);
@@ -108,29 +108,23 @@ impl Fault {
         }
     }
 
-    /// Finds the root of a failed connection in its chain of causes.
+    /// Looks through the chain of causes of a failed connection, and keeps its root:
+    /// the layers between say no more than that a request was sent.
     fn of_transport(error: BoxError) -> Self {
-        let mut refused = false;
-        let mut cause: Option<&(dyn StdError + 'static)> = Some(error.as_ref());
-        while let Some(inner) = cause {
-            if inner.to_string() == "dns error" {
-                return Self::UnknownHost(error);
-            }
-            if let Some(io) = inner.downcast_ref::<io::Error>() {
-                // An io::Error hides the error it was made of from `source()`.
-                if io.get_ref().is_some_and(|e| e.is::<rustls::Error>()) {
-                    return Self::Tls(error);
-                }
-                refused |= io.kind() == io::ErrorKind::ConnectionRefused;
-            }
-            if inner.is::<rustls::Error>() {
-                return Self::Tls(error);
-            }
-            cause = inner.source();
+        let (mut unknown_host, mut tls, mut refused) = (false, false, false);
+        let mut root = error.to_string();
+        for cause in std::iter::successors(Some(top_of(&error)), |cause| beneath(*cause)) {
+            unknown_host |= cause.to_string() == "dns error";
+            tls |= cause.is::<rustls::Error>();
+            let io = cause.downcast_ref::<io::Error>();
+            refused |= io.is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused);
+            root = cause.to_string();
         }
-        Self::Connection {
-            source: error,
-            refused,
+        let source = Answer(root).into();
+        match (unknown_host, tls) {
+            (true, _) => Self::UnknownHost(source),
+            (_, true) => Self::Tls(source),
+            _ => Self::Connection { source, refused },
         }
     }
 
@@ -208,6 +202,21 @@ impl Fault {
                 source,
             },
         }
+    }
+}
+
+fn top_of(error: &BoxError) -> &(dyn StdError + 'static) {
+    error.as_ref()
+}
+
+/// The next cause. An `io::Error` made of another error hides that one from `source`.
+fn beneath<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    match cause
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+    {
+        Some(hidden) => Some(hidden),
+        None => cause.source(),
     }
 }
 
