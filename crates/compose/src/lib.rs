@@ -8,7 +8,15 @@
 //! This crate reads no file by itself (it asks [`Files`]), knows neither environment nor
 //! clock, and decides nothing about containers.
 
+mod assemble;
+mod at;
+mod dotenv;
+mod interpolate;
+mod merge;
+mod normalise;
 mod project;
+mod schema;
+mod words;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -38,6 +46,8 @@ pub struct LoadRequest {
     pub files: Vec<PathBuf>,
     /// Absolute. Relative paths of the files start here, and `.env` is looked for here.
     pub project_directory: PathBuf,
+    /// Names of files in messages are relative to it; absolute if it is empty.
+    pub current_directory: PathBuf,
     /// What the user asked for (`-p`); else `COMPOSE_PROJECT_NAME`, the files' `name:`,
     /// and the directory's name are tried in this order.
     pub project_name: Option<String>,
