@@ -10,10 +10,18 @@
 //! them their meaning; `parse` groups instructions into stages.
 
 mod ast;
+mod context;
 mod expand;
+mod flags;
+mod heredoc;
 pub mod ignore;
+mod instruction;
+mod json;
+mod lines;
+mod mount;
 mod parse;
 mod word;
+mod words;
 
 pub use ast::{
     Add, Arg, Command, Copy, Directives, Dockerfile, HealthCheck, Heredoc, Instruction, Mount,

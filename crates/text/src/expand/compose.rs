@@ -75,7 +75,11 @@ fn dollar(state: &mut State<'_>, needed: bool) -> Result<String, ExpandError> {
             let name = name(state);
             // Compose leaves a lone dollar as it is: `grep foo$`, `$1`.
             if name.is_empty() {
-                return Ok(if needed { "$".to_owned() } else { String::new() });
+                return Ok(if needed {
+                    "$".to_owned()
+                } else {
+                    String::new()
+                });
             }
             Ok(if needed {
                 state.plain(name, start)
@@ -116,8 +120,7 @@ fn operation(
     let sign = state.at;
     let empty_is_unset = state.eat(':');
     let Some(operator) = state.next().and_then(Operator::from_char) else {
-        let found = state.input[sign..state.at].to_owned();
-        return Err(state.error(start, ExpandErrorKind::BadOperator(found)));
+        return Err(state.bad_operator(start, sign));
     };
     if !needed {
         return text(state, false, Some(start));

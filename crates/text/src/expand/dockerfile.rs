@@ -251,10 +251,7 @@ impl Reader<'_> {
             }
             (Some('/'), _) if !empty_is_unset => self.replacement(needed, start, &name),
             (_, Some(operator)) => self.operation(operator, empty_is_unset, needed, start, &name),
-            _ => {
-                let found = self.state.input[sign..self.state.at].to_owned();
-                Err(self.state.error(start, ExpandErrorKind::BadOperator(found)))
-            }
+            _ => Err(self.state.bad_operator(start, sign)),
         }
     }
 

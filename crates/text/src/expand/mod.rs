@@ -157,6 +157,17 @@ impl<'a> State<'a> {
         }
     }
 
+    /// An error about what stands at `sign` in a `${` that began at `start`. Where the line
+    /// ends there it is rather the brace that is missing.
+    fn bad_operator(&mut self, start: usize, sign: usize) -> ExpandError {
+        let found = &self.input[sign..self.at];
+        if found.ends_with(['\n', '\r']) {
+            self.at = sign;
+            return self.error(start, ExpandErrorKind::UnclosedBrace);
+        }
+        self.error(start, ExpandErrorKind::BadOperator(found.to_owned()))
+    }
+
     /// Enters a `${` that began at `offset`.
     fn enter(&mut self, offset: usize) -> Result<(), ExpandError> {
         self.depth += 1;
