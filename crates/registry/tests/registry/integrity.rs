@@ -1,11 +1,13 @@
 //! Transfers that break, and bytes that are not the promised ones.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use model::Descriptor;
-use registry::Error;
+use model::event::Silent;
+use registry::{Client, Config, Error};
 
-use crate::kit::{Fake, Layout, Memory, Reply, Request, Server, pull, story};
+use crate::kit::{Fake, Layout, Memory, Reply, Request, Server, amd64, pull, story};
 
 /// A registry with one image, and its largest layer.
 fn server() -> (Server, Descriptor) {
@@ -93,6 +95,50 @@ fn a_cut_connection_is_resumed() {
         Some(format!("bytes={half}-").as_str())
     );
     assert_eq!(sent as u64, layer.size, "only the rest is fetched");
+}
+
+#[test]
+fn a_connection_that_stands_still_is_resumed() {
+    let (server, layer) = server();
+    let stalls = AtomicUsize::new(0);
+    let digest = layer.digest.clone();
+    let proxy = Fake::before(&server.host, move |request, mut reply| {
+        if request.is_blob(&digest) && stalls.fetch_add(1, Ordering::Relaxed) == 0 {
+            reply.cut = Some(1000);
+            reply.hang = true;
+        }
+        reply
+    });
+    let config = Config {
+        stall: Duration::from_millis(500),
+        ..Config::default()
+    };
+    let sink = Memory::default();
+    let reference = proxy.reference("a:1");
+    Client::new(config)
+        .pull(&reference, &amd64(), &sink, &Silent)
+        .unwrap();
+    assert!(sink.layers.lock().unwrap().contains_key(&layer.digest));
+}
+
+#[test]
+fn a_sink_that_refuses_ends_the_pull() {
+    let (server, layer) = server();
+    let sink = Memory {
+        refuses: Some(layer.digest.clone()),
+        ..Memory::default()
+    };
+    let error = pull(&server.reference("a:1"), &sink).unwrap_err();
+    assert!(
+        matches!(&error, Error::Sink { what: "layer", .. }),
+        "{error:?}"
+    );
+    assert!(
+        story(&error).ends_with("no space left"),
+        "{}",
+        story(&error)
+    );
+    assert!(sink.blobs.lock().unwrap().is_empty());
 }
 
 #[test]

@@ -294,6 +294,8 @@ pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
     /// The connection is cut after this many bytes of the body.
     pub(crate) cut: Option<usize>,
+    /// Instead of being cut, the connection then stands still.
+    pub(crate) hang: bool,
 }
 
 impl Reply {
@@ -306,6 +308,7 @@ impl Reply {
             head,
             body: body.to_vec(),
             cut: None,
+            hang: false,
         }
     }
 
@@ -382,6 +385,10 @@ fn serve(mut stream: TcpStream, answer: &dyn Fn(&Request) -> Reply, log: &Log) {
     let head = format!("{}Connection: close\r\n\r\n", reply.head);
     let _ = stream.write_all(head.as_bytes());
     let _ = stream.write_all(&reply.body[..sent]);
+    if reply.hang {
+        // Until the client has lost its patience and closes.
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
 }
 
 fn read_request(stream: &TcpStream) -> Option<Request> {
@@ -428,6 +435,7 @@ fn forward(upstream: &str, request: &Request) -> Reply {
         head,
         body: answer[end + 4..].to_vec(),
         cut: None,
+        hang: false,
     }
 }
 
@@ -438,6 +446,8 @@ pub(crate) struct Memory {
     pub(crate) layers: Mutex<HashMap<Digest, Vec<u8>>>,
     /// Lowers of each layer taken.
     pub(crate) lowers: Mutex<HashMap<Digest, usize>>,
+    /// Layers of this digest are refused, as by a full disk.
+    pub(crate) refuses: Option<Digest>,
 }
 
 impl BlobSink for Memory {
@@ -463,6 +473,9 @@ impl BlobSink for Memory {
     }
 
     fn take_layer(&self, layer: Layer<'_>, reader: &mut dyn Read) -> Result<(), BoxError> {
+        if self.refuses.as_ref() == Some(&layer.descriptor.digest) {
+            return Err("no space left".into());
+        }
         let mut bytes = Vec::new();
         reader.read_to_end(&mut bytes)?;
         self.lowers
