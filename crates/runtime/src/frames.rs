@@ -71,12 +71,8 @@ pub struct AttachRequest {
 /// What an exec session does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecRequest {
-    /// The container's first process.
-    pub init: model::container::ProcessRef,
     /// What is executed.
     pub process: ProcessPlan,
-    /// The container's system call filter.
-    pub seccomp: model::container::Seccomp,
     /// Nobody listens: answer [`Reply::Started`] and let go.
     pub detached: bool,
 }
@@ -382,7 +378,8 @@ fn stop_from(payload: &[u8]) -> Option<Request> {
     let payload: [u8; 14] = payload.try_into().ok()?;
     let (signal, grace) = payload.split_at(5);
     Some(Request::Stop {
-        signal: (signal[0] == 1).then(|| i32::from_be_bytes([signal[1], signal[2], signal[3], signal[4]])),
+        signal: (signal[0] == 1)
+            .then(|| i32::from_be_bytes([signal[1], signal[2], signal[3], signal[4]])),
         grace_ms: (grace[0] == 1)
             .then(|| grace[1..].try_into().ok().map(u64::from_be_bytes))
             .flatten(),
@@ -396,10 +393,20 @@ mod tests {
 
     fn requests() -> impl Strategy<Value = Request> {
         let size = (any::<u16>(), any::<u16>()).prop_map(|(rows, cols)| WindowSize { rows, cols });
-        let attach = (any::<[bool; 3]>(), any::<u32>(), proptest::option::of(size.clone()));
+        let attach = (
+            any::<[bool; 3]>(),
+            any::<u32>(),
+            proptest::option::of(size.clone()),
+        );
         prop_oneof![
             attach.prop_map(|([input, input_once, lossless], replay, size)| {
-                Request::Attach(AttachRequest { input, input_once, lossless, replay, size })
+                Request::Attach(AttachRequest {
+                    input,
+                    input_once,
+                    lossless,
+                    replay,
+                    size,
+                })
             }),
             proptest::collection::vec(any::<u8>(), 0..300).prop_map(Request::Input),
             Just(Request::CloseInput),
@@ -421,7 +428,11 @@ mod tests {
             any::<u32>().prop_map(Reply::InputTaken),
             Just(Reply::Started),
             (any::<i32>(), ".*", proptest::option::of(".*")).prop_map(|(code, message, hint)| {
-                Reply::Failed(Failure { code, message, hint })
+                Reply::Failed(Failure {
+                    code,
+                    message,
+                    hint,
+                })
             }),
             any::<i32>().prop_map(Reply::Exit),
             Just(Reply::Accepted),

@@ -14,19 +14,33 @@
 //! | [`exec`] | another process in a running container |
 //! | [`step`] | a build's RUN instruction: no supervisor, no record |
 //! | [`process`] | processes that cannot be confused with later ones |
+//! | [`supervise`] | the process that holds a container: streams, log, socket, restarts |
+//! | [`session`] | the process that holds an `exec` |
+//! | [`frames`] | what is said over their sockets |
+//! | [`attach`], [`control`] | the clients' side of that |
+//! | [`liveness`] | whether a container lives, and what to do if its supervisor does not |
+//! | [`logs`] | the container's log, written and read |
 
+pub mod attach;
 pub mod cgroup;
 pub mod confine;
+pub mod control;
 pub mod exec;
+pub mod frames;
 pub mod gateway_client;
+mod health;
 pub mod identity;
 pub mod launch;
+pub mod liveness;
+pub mod logs;
 pub mod own_exe;
 pub mod process;
 pub mod program;
 pub mod rootfs;
 mod seccomp_profile;
+pub mod session;
 mod spec;
 pub mod stdio;
 pub mod step;
+pub mod supervise;
 pub mod userns;
