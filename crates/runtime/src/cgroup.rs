@@ -1,8 +1,152 @@
 //! The container's own cgroup, and nothing else in the host's hierarchies.
+//!
+//! Only version 2 is used: alone, or beside version 1 where a host still has both. No
+//! controller is joined without a limit that asks for it, so a cgroup here is an address
+//! (for the device filter, and to find processes by), not an accounting unit. A plain
+//! user's containers stay in the cgroup of their supervisor.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use model::ContainerId;
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use sys::bpf::CharDevice;
+use sys::mount::Attributes;
 
-/// Removes the container's cgroup. Missing or busy ones are left.
+/// Where the C library, libcontainer and everybody else looks.
+const MOUNT: &str = "/sys/fs/cgroup";
+/// Where version 2 is beside version 1.
+const UNIFIED: &str = "/sys/fs/cgroup/unified";
+/// Ours, below the root of version 2.
+const PARENT: &str = "shim";
+
+const CGROUP2: u64 = 0x6367_7270;
+
+/// The devices that every container has; no other node opens.
+const DEVICES: [CharDevice; 9] = [
+    device(1, 3),
+    device(1, 5),
+    device(1, 7),
+    device(1, 8),
+    device(1, 9),
+    device(5, 0),
+    device(5, 1),
+    device(5, 2),
+    CharDevice {
+        major: 136,
+        minor: None,
+    },
+];
+
+const fn device(major: u32, minor: u32) -> CharDevice {
+    CharDevice {
+        major,
+        minor: Some(minor),
+    }
+}
+
+/// A container's place in the hierarchy.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// What the OCI specification calls `cgroupsPath`.
+    pub(crate) path: String,
+}
+
+/// Makes version 2 visible at the usual place in our own mount namespace, whatever the
+/// host has there: libcontainer decides by what it finds. As root also makes the
+/// container's cgroup, with the device filter on it.
+pub(crate) fn prepare(id: &ContainerId, rootless: bool) -> sys::Result<Place> {
+    show_unified(rootless)?;
+    if rootless {
+        return Ok(Place { path: "/".into() });
+    }
+    let directory = make(Path::new(MOUNT), id)?;
+    sys::bpf::allow_only(&directory, &DEVICES)?;
+    Ok(Place {
+        path: format!("/{PARENT}/{id}"),
+    })
+}
+
+fn show_unified(rootless: bool) -> sys::Result<()> {
+    if is_cgroup2(MOUNT) {
+        return Ok(());
+    }
+    let target = open(Path::new(MOUNT))?;
+    let tree = match is_cgroup2(UNIFIED) {
+        true => sys::mount::clone_tree(open(Path::new(UNIFIED))?.as_fd())?,
+        false => {
+            if rootless {
+                // A hierarchy may only be mounted by the owner of its namespace.
+                sys::ns::unshare(&[sys::ns::Kind::Cgroup])?;
+            }
+            sys::mount::filesystem("cgroup2", &[], Attributes::default())?
+        }
+    };
+    sys::mount::attach(tree.as_fd(), target.as_fd())
+}
+
+fn is_cgroup2(path: &str) -> bool {
+    rustix::fs::statfs(path).is_ok_and(|stat| u64::try_from(stat.f_type) == Ok(CGROUP2))
+}
+
+/// The parent is removed by whoever leaves it empty, so it may vanish between two steps.
+fn make(root: &Path, id: &ContainerId) -> sys::Result<OwnedFd> {
+    let parent = root.join(PARENT);
+    let own = parent.join(id.as_str());
+    let fail = |errno| sys::Error::new("make the cgroup", own.display().to_string(), errno);
+    for _ in 0..100 {
+        match rustix::fs::mkdir(&parent, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(fail(errno)),
+        }
+        match rustix::fs::mkdir(&own, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => return open(&own),
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(fail(errno)),
+        }
+    }
+    Err(fail(Errno::NOENT))
+}
+
+/// Where version 2's root is: in a supervisor at the usual place, in a command beside
+/// version 1.
+fn root() -> Option<&'static str> {
+    [MOUNT, UNIFIED].into_iter().find(|path| is_cgroup2(path))
+}
+
+/// The file through which a process joins the container's cgroup; `None` where it has
+/// none. It must be opened before the container's mounts are entered.
+pub(crate) fn open_members(id: &ContainerId) -> Option<OwnedFd> {
+    let path = directory(id)?.join("cgroup.procs");
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, &path, flags, Mode::empty()).ok()
+}
+
+fn directory(id: &ContainerId) -> Option<PathBuf> {
+    Some(Path::new(root()?).join(PARENT).join(id.as_str()))
+}
+
+/// Removes the container's cgroup, and ours if it was the last. Those that are missing or
+/// still in use are left.
 pub fn remove(id: &ContainerId) {
-    let _ = id;
+    let Some(own) = directory(id) else {
+        return;
+    };
+    // The kernel takes a moment to move the dead out.
+    for _ in 0..50 {
+        match rustix::fs::rmdir(&own) {
+            Err(Errno::BUSY) => std::thread::sleep(std::time::Duration::from_millis(1)),
+            _ => break,
+        }
+    }
+    if let Some(parent) = own.parent() {
+        let _ = rustix::fs::rmdir(parent);
+    }
+}
+
+fn open(path: &Path) -> sys::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, path, flags, Mode::empty())
+        .map_err(|errno| sys::Error::new("open", path.display().to_string(), errno))
 }

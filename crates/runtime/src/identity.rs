@@ -1,4 +1,9 @@
 //! `USER` against the container's own passwd and group files.
+//!
+//! Both files are written by whoever made the image, so they are read through the root's
+//! descriptor, only if they are regular files, and only so far.
+
+use crate::rootfs::Root;
 
 /// Who a process is inside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -7,7 +12,7 @@ pub struct User {
     pub uid: u32,
     /// Primary group id.
     pub gid: u32,
-    /// Supplementary groups, the primary one included.
+    /// Supplementary groups; never empty, the primary one is among them.
     pub groups: Vec<u32>,
     /// Home directory.
     pub home: String,
@@ -22,4 +27,167 @@ pub enum UserError {
     /// No such group.
     #[error("unable to find group {0}: no matching entries in group file")]
     NoGroup(String),
+}
+
+/// A line of a passwd file.
+struct Account<'a> {
+    name: &'a str,
+    uid: u32,
+    gid: u32,
+    home: &'a str,
+}
+
+/// A line of a group file.
+struct Group<'a> {
+    name: &'a str,
+    gid: u32,
+    members: &'a str,
+}
+
+/// Resolves `user[:group]` in a root file system.
+pub fn resolve(root: &Root, text: &str) -> Result<User, UserError> {
+    let read = |path| root.read_small_file(path).unwrap_or_default();
+    resolve_in(&read("etc/passwd"), &read("etc/group"), text)
+}
+
+/// Resolves `user[:group]` against the texts of a passwd and a group file.
+pub fn resolve_in(passwd: &str, group: &str, text: &str) -> Result<User, UserError> {
+    let (name, wanted_group) = match text.split_once(':') {
+        Some((name, group)) => (name, Some(group).filter(|group| !group.is_empty())),
+        None => (text, None),
+    };
+    let name = if name.is_empty() { "0" } else { name };
+    let number = name.parse::<u32>().ok();
+    // A name wins over a number that looks the same, as in the C library's tools.
+    let account = accounts(passwd)
+        .find(|account| account.name == name)
+        .or_else(|| accounts(passwd).find(|account| Some(account.uid) == number));
+    let (uid, own_gid, home) = match (&account, number) {
+        (Some(account), _) => (account.uid, account.gid, account.home),
+        (None, Some(uid)) => (uid, 0, ""),
+        (None, None) => return Err(UserError::NoUser(name.to_owned())),
+    };
+    let gid = match wanted_group {
+        Some(wanted) => find_group(group, wanted)?,
+        None => own_gid,
+    };
+    let mut groups = vec![gid];
+    if let (Some(account), None) = (&account, wanted_group) {
+        let of_user = groups_of(group, account.name);
+        groups.extend(of_user.filter(|extra| *extra != gid));
+        groups.sort_unstable();
+        groups.dedup();
+    }
+    let home = if home.is_empty() { "/" } else { home };
+    Ok(User {
+        uid,
+        gid,
+        groups,
+        home: home.to_owned(),
+    })
+}
+
+fn find_group(group: &str, wanted: &str) -> Result<u32, UserError> {
+    let by_name = groups(group).find(|group| group.name == wanted);
+    match by_name
+        .map(|group| group.gid)
+        .or_else(|| wanted.parse().ok())
+    {
+        Some(gid) => Ok(gid),
+        None => Err(UserError::NoGroup(wanted.to_owned())),
+    }
+}
+
+fn groups_of<'a>(group: &'a str, name: &'a str) -> impl Iterator<Item = u32> + 'a {
+    groups(group)
+        .filter(move |group| group.members.split(',').any(|member| member == name))
+        .map(|group| group.gid)
+}
+
+fn accounts(passwd: &str) -> impl Iterator<Item = Account<'_>> {
+    passwd.lines().filter_map(|line| {
+        let fields: Vec<_> = line.split(':').collect();
+        let [name, _, uid, gid, _, home, ..] = fields[..] else {
+            return None;
+        };
+        Some(Account {
+            name,
+            uid: uid.parse().ok()?,
+            gid: gid.parse().ok()?,
+            home,
+        })
+    })
+}
+
+fn groups(group: &str) -> impl Iterator<Item = Group<'_>> {
+    group.lines().filter_map(|line| {
+        let fields: Vec<_> = line.split(':').collect();
+        let [name, _, gid, ref rest @ ..] = fields[..] else {
+            return None;
+        };
+        Some(Group {
+            name,
+            gid: gid.parse().ok()?,
+            members: rest.first().copied().unwrap_or(""),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n# note\nbroken:x:a:b::\n\
+        app:x:1000:1001:App:/home/app:/bin/sh\n7:x:70:71::/seven:\nbare:x:5:6::\n";
+    const GROUP: &str = "root:x:0:\nwheel:x:10:root,app\napp:x:1001:\ndata:x:33:app\nshort:x:9\n";
+
+    fn show(text: &str) -> String {
+        match resolve_in(PASSWD, GROUP, text) {
+            Ok(user) => format!("{}:{} {:?} {}", user.uid, user.gid, user.groups, user.home),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn resolves_as_docker_does() {
+        for (text, meant) in [
+            ("", "0:0 [0, 10] /root"),
+            ("app", "1000:1001 [10, 33, 1001] /home/app"),
+            ("1000", "1000:1001 [10, 33, 1001] /home/app"),
+            ("app:data", "1000:33 [33] /home/app"),
+            ("app:", "1000:1001 [10, 33, 1001] /home/app"),
+            ("1000:4242", "1000:4242 [4242] /home/app"),
+            ("4242", "4242:0 [0] /"),
+            ("7", "70:71 [71] /seven"),
+            ("bare", "5:6 [6] /"),
+            (":wheel", "0:10 [10] /root"),
+            (
+                "nobody",
+                "unable to find user nobody: no matching entries in passwd file",
+            ),
+            (
+                "app:none",
+                "unable to find group none: no matching entries in group file",
+            ),
+        ] {
+            assert_eq!(show(text), meant, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_need_no_files() {
+        let user = resolve_in("", "", "").unwrap();
+        assert_eq!(
+            (user.uid, user.gid, user.groups, user.home),
+            (0, 0, vec![0], "/".to_owned())
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(passwd in "\\PC{0,200}", group in "\\PC{0,200}", text in "\\PC{0,20}") {
+            let _ = resolve_in(&passwd, &group, &text);
+        }
+    }
 }

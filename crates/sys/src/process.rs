@@ -116,12 +116,6 @@ pub fn set_parent_death_signal(signal: i32) -> Result<()> {
     rustix::process::set_parent_process_death_signal(Some(signal)).map_err(fail)
 }
 
-/// Makes the terminal on descriptor 0 the controlling one of our (new) session.
-pub fn set_controlling_terminal(terminal: impl AsFd) -> Result<()> {
-    rustix::process::ioctl_tiocsctty(terminal)
-        .map_err(|errno| Error::new("take", "the controlling terminal", errno))
-}
-
 /// Closes every descriptor from `first` on when the process executes a program.
 pub fn close_on_exec_from(first: u32) -> Result<()> {
     // SAFETY: takes no pointers; marking descriptors close-on-exec closes none now.
@@ -139,6 +133,27 @@ pub fn close_on_exec_from(first: u32) -> Result<()> {
             "mark descriptors",
             format!("from {first} close-on-exec"),
         )),
+    }
+}
+
+/// Gives every signal its default meaning again and blocks none: what a program ignores or
+/// blocks, it passes on to what it executes.
+pub fn reset_signals() -> Result<()> {
+    // SAFETY: a sigset_t is plain integers, for which all zeroes are valid.
+    let mut none: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: signals of default action run no code of ours; SIGKILL and SIGSTOP refuse,
+    // as do the numbers that the C library keeps for itself, which is harmless. The set is
+    // filled in before it is used and both live through the calls.
+    let answer = unsafe {
+        for signal in 1..=64 {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut())
+    };
+    match answer {
+        0 => Ok(()),
+        _ => Err(Error::last("unblock", "all signals")),
     }
 }
 

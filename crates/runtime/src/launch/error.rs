@@ -17,6 +17,9 @@ pub enum StartError {
     /// The user is not known inside.
     #[error(transparent)]
     User(#[from] crate::identity::UserError),
+    /// A capability that no kernel knows.
+    #[error(transparent)]
+    Capability(#[from] crate::confine::UnknownCapability),
     /// The root file system cannot be set up.
     #[error(transparent)]
     Rootfs(#[from] crate::rootfs::RootfsError),

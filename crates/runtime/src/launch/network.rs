@@ -1,0 +1,94 @@
+//! The container's network namespace.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use model::ContainerPlan;
+use model::container::{NetworkMode, RunState};
+use sys::ns::Kind;
+
+use super::StartError;
+use crate::gateway_client::{self, Attached};
+
+/// A container's network, connected.
+#[derive(Debug)]
+pub(super) struct Network {
+    /// `None` for the host's own.
+    pub(super) netns: Option<OwnedFd>,
+    pub(super) attached: Option<Attached>,
+}
+
+/// Makes or finds the network namespace, and has the gateway connect it.
+pub(super) fn connect(plan: &ContainerPlan) -> Result<Network, StartError> {
+    let (netns, attached) = match &plan.network {
+        NetworkMode::Host => (None, None),
+        NetworkMode::None => (Some(make()?), None),
+        NetworkMode::Container { run_dir } => (Some(join(run_dir)?), None),
+        NetworkMode::Gateway(network) => {
+            let netns = make()?;
+            let attached =
+                gateway_client::attach(&plan.paths.gateway, network, netns.as_fd(), None)?;
+            (Some(netns), Some(attached))
+        }
+    };
+    Ok(Network { netns, attached })
+}
+
+fn make() -> sys::Result<OwnedFd> {
+    let groups = ping_groups();
+    sys::ns::new_network(move || {
+        sys::ns::raise_loopback()?;
+        // In a namespace of one's own, ping and low ports need no privilege.
+        sys::ns::write_sysctl("net/ipv4/ping_group_range", &groups)?;
+        sys::ns::write_sysctl("net/ipv4/ip_unprivileged_port_start", "0")
+    })
+}
+
+/// All groups that have a mapping here, which must begin with group 0.
+fn ping_groups() -> String {
+    let map = sys::process::read_proc("self/gid_map").unwrap_or_default();
+    format!("0\t{}", last_mapped(&map))
+}
+
+fn last_mapped(map: &str) -> u64 {
+    let mut next = 0;
+    for line in map.lines() {
+        let mut numbers = line
+            .split_ascii_whitespace()
+            .filter_map(|n| n.parse::<u64>().ok());
+        let (Some(first), Some(_), Some(count)) = (numbers.next(), numbers.next(), numbers.next())
+        else {
+            continue;
+        };
+        if first == next {
+            next = first + count;
+        }
+    }
+    // The kernel's own limit.
+    next.saturating_sub(1).min(i32::MAX as u64)
+}
+
+fn join(run_dir: &Path) -> Result<OwnedFd, StartError> {
+    let not_running = || StartError::NoSuchNetwork {
+        run_dir: run_dir.to_owned(),
+    };
+    let text = std::fs::read(run_dir.join("state.json")).map_err(|_| not_running())?;
+    let state: RunState = serde_json::from_slice(&text).map_err(|_| not_running())?;
+    let init = state.init.ok_or_else(not_running)?;
+    // Held while the namespace is opened, so that the number cannot change hands.
+    let _held = crate::process::open(init, &state.boot_id)?.ok_or_else(not_running)?;
+    Ok(sys::ns::open_of(init.pid, Kind::Network)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_mapped_group() {
+        assert_eq!(last_mapped("0 0 4294967295\n"), 2_147_483_647);
+        assert_eq!(last_mapped("0 1000 1\n1 200000 65536\n"), 65_536);
+        assert_eq!(last_mapped("0 1000 1\n5 200000 65536\n"), 0);
+        assert_eq!(last_mapped(""), 0);
+    }
+}

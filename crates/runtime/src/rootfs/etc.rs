@@ -1,0 +1,106 @@
+//! `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf`: written beside the container's
+//! state and bound into it, so that the image stays as it is.
+
+use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use model::ContainerPlan;
+use model::container::NetworkMode;
+use model::network::Ready;
+use rustix::fs::{CWD, Mode, OFlags};
+use sys::mount::Attributes;
+
+use super::{Root, RootfsError};
+
+/// The texts of the three files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EtcFiles {
+    hosts: String,
+    hostname: String,
+    resolv_conf: Option<String>,
+}
+
+const LOCAL: &str = "127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost ip6-loopback
+fe00::\tip6-localnet
+ff00::\tip6-mcastprefix
+ff02::1\tip6-allnodes
+ff02::2\tip6-allrouters
+";
+
+impl EtcFiles {
+    /// For a plan, once the gateway has answered. A container that uses the host's network
+    /// also uses `host_resolv_conf`.
+    pub(crate) fn new(
+        plan: &ContainerPlan,
+        ready: Option<&Ready>,
+        host_resolv_conf: Option<String>,
+    ) -> Self {
+        let resolv_conf = match (&plan.network, ready) {
+            (_, Some(ready)) => Some(format!(
+                "nameserver {}\noptions ndots:0\n",
+                ready.nameserver
+            )),
+            (NetworkMode::None, None) => Some(String::new()),
+            _ => host_resolv_conf,
+        };
+        Self {
+            hosts: hosts(plan, ready),
+            hostname: format!("{}\n", plan.hostname),
+            resolv_conf,
+        }
+    }
+
+    /// Writes the files into `directory` and binds them in the root, except where the plan
+    /// mounts something of its own there.
+    pub(crate) fn bind(
+        &self,
+        root: &mut Root,
+        directory: &Path,
+        plan: &ContainerPlan,
+        attributes: Attributes,
+    ) -> Result<(), RootfsError> {
+        let files = [
+            ("hosts", Some(&self.hosts)),
+            ("hostname", Some(&self.hostname)),
+            ("resolv.conf", self.resolv_conf.as_ref()),
+        ];
+        for (name, text) in files {
+            let target = format!("/etc/{name}");
+            let taken = plan.mounts.iter().any(|mount| mount.target == target);
+            let (Some(text), false) = (text, taken) else {
+                continue;
+            };
+            let path = directory.join(name);
+            write(&path, text)?;
+            let source =
+                rustix::fs::openat(CWD, &path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+                    .map_err(|errno| sys::Error::new("open", path.display().to_string(), errno))?;
+            root.bind(&path, source.as_fd(), &target, attributes)?;
+        }
+        Ok(())
+    }
+}
+
+/// Readable to all users of the container, whatever our umask.
+fn write(path: &Path, text: &str) -> sys::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let readable = std::fs::Permissions::from_mode(0o644);
+    std::fs::write(path, text)
+        .and_then(|()| std::fs::set_permissions(path, readable))
+        .map_err(|error| sys::Error::new("write", path.display().to_string(), error))
+}
+
+fn hosts(plan: &ContainerPlan, ready: Option<&Ready>) -> String {
+    let mut text = LOCAL.to_owned();
+    for (name, address) in &plan.extra_hosts {
+        text.push_str(&format!("{address}\t{name}\n"));
+    }
+    let own: Vec<Ipv4Addr> =
+        ready.map_or(Vec::new(), |r| r.links.iter().map(|l| l.address).collect());
+    for address in own {
+        text.push_str(&format!("{address}\t{}\n", plan.hostname));
+    }
+    text
+}
