@@ -375,7 +375,7 @@ pub enum HealthCheck {
     /// `NONE`: the base's check is off.
     None,
     /// `CMD`
-    Probe(Probe),
+    Probe(Box<Probe>),
 }
 
 /// `HEALTHCHECK CMD`. Durations are as written, in Go's form.

@@ -502,7 +502,7 @@ fn healthcheck(cx: &mut Context, mut flags: Flags, rest: Slice<'_>) -> Option<He
         start_interval,
         retries,
     };
-    Some(HealthCheck::Probe(probe))
+    Some(HealthCheck::Probe(Box::new(probe)))
 }
 
 fn retries(cx: &mut Context, word: &Word) -> Option<u32> {
