@@ -38,7 +38,7 @@ struct Pull<'a> {
     platform: &'a Platform,
     sink: &'a dyn BlobSink,
     events: &'a dyn EventSink,
-    wire: OnceCell<Wire>,
+    wire: OnceCell<Wire<'a>>,
 }
 
 pub(crate) fn pull(
@@ -60,7 +60,7 @@ pub(crate) fn pull(
     std::thread::scope(|scope| client.block_on(pull.run(scope)))
 }
 
-impl Pull<'_> {
+impl<'a> Pull<'a> {
     async fn run<'scope, 'env>(&'env self, scope: &'scope Scope<'scope, 'env>) -> Result<Pulled>
     where
         'env: 'scope,
@@ -94,10 +94,17 @@ impl Pull<'_> {
 
     /// The connection, made when it is first needed: an image that is here and named
     /// by digest needs none.
-    async fn wire(&self) -> Result<&Wire> {
+    async fn wire(&self) -> Result<&Wire<'a>> {
         self.wire
             .get_or_try_init(|| Wire::open(self.config, self.reference, Access::Pull))
             .await
+    }
+
+    /// The connection, logged in: the place for the login when something is fetched.
+    async fn logged_in(&self) -> Result<&Wire<'a>> {
+        let wire = self.wire().await?;
+        wire.log_in().await?;
+        Ok(wire)
     }
 
     /// What the reference points at. A tag costs a HEAD request, and its document is
@@ -148,7 +155,8 @@ impl Pull<'_> {
         let bytes = match self.found("configuration", &contents.config.digest)? {
             Some(bytes) => bytes,
             None => {
-                transfer::collect(self.wire().await?, &contents.config, "configuration").await?
+                transfer::collect(self.logged_in().await?, &contents.config, "configuration")
+                    .await?
             }
         };
         let config = manifest::read_config(contents, &bytes, self.reference)?;
@@ -224,6 +232,7 @@ impl Pull<'_> {
             progress.finish("Already exists");
             return Ok(false);
         }
+        let wire = self.logged_in().await?;
         let (sender, receiver) = mpsc::channel(IN_FLIGHT);
         let (verdict, outcome) = oneshot::channel();
         scope.spawn(move || {
@@ -232,7 +241,7 @@ impl Pull<'_> {
             // Nobody waits any more when the pull has been given up.
             let _ = verdict.send((taken, reader.end().cloned()));
         });
-        let sent = transfer::stream(self.wire().await?, &blob, async |chunk| {
+        let sent = transfer::stream(wire, &blob, async |chunk| {
             progress.advance(chunk.len() as u64);
             sender.send(chunk).await.is_ok()
         })

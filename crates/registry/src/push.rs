@@ -63,7 +63,7 @@ impl Push<'_> {
     async fn run<'scope, 'env>(
         &'env self,
         scope: &'scope Scope<'scope, 'env>,
-        wire: &Wire,
+        wire: &Wire<'_>,
         top: &Document,
         parallel: usize,
     ) -> Result<Pushed>
@@ -120,7 +120,7 @@ impl Push<'_> {
     async fn blob<'scope, 'env>(
         &'env self,
         scope: &'scope Scope<'scope, 'env>,
-        wire: &Wire,
+        wire: &Wire<'_>,
         blob: Descriptor,
     ) -> Result<bool>
     where
@@ -135,7 +135,7 @@ impl Push<'_> {
         loop {
             match self.upload(scope, wire, &blob).await? {
                 Ok(()) => return Ok(true),
-                Err(fault) if fault.may_pass() && failures < wire.retries => {
+                Err(fault) if fault.may_pass() && failures < wire.retries() => {
                     failures += 1;
                     back_off(failures).await;
                 }
@@ -148,7 +148,7 @@ impl Push<'_> {
     async fn upload<'scope, 'env>(
         &'env self,
         scope: &'scope Scope<'scope, 'env>,
-        wire: &Wire,
+        wire: &Wire<'_>,
         blob: &Descriptor,
     ) -> Result<std::result::Result<(), Fault>>
     where

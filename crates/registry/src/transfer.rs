@@ -30,7 +30,7 @@ enum Stop {
 /// when it wants no more. A connection that breaks is resumed from where it broke;
 /// only failures without any progress in between count against the retries.
 pub(crate) async fn stream(
-    wire: &Wire,
+    wire: &Wire<'_>,
     blob: &Descriptor,
     mut take: impl AsyncFnMut(Bytes) -> bool,
 ) -> Result<()> {
@@ -42,7 +42,7 @@ pub(crate) async fn stream(
             Err(Stop::Final(error)) => return Err(error),
             Err(Stop::Broken(source)) => {
                 failures = if done > before { 1 } else { failures + 1 };
-                if failures > wire.retries {
+                if failures > wire.retries() {
                     return Err(Error::Interrupted {
                         reference: wire.reference().familiar(),
                         digest: blob.digest.clone(),
@@ -60,7 +60,7 @@ pub(crate) async fn stream(
 
 /// One request for the rest of a blob.
 async fn attempt(
-    wire: &Wire,
+    wire: &Wire<'_>,
     blob: &Descriptor,
     done: &mut u64,
     take: &mut impl AsyncFnMut(Bytes) -> bool,
@@ -96,7 +96,7 @@ async fn attempt(
     Ok(())
 }
 
-fn stop_for(fault: Fault, wire: &Wire, blob: &Descriptor, done: u64) -> Stop {
+fn stop_for(fault: Fault, wire: &Wire<'_>, blob: &Descriptor, done: u64) -> Stop {
     match fault {
         // The registry answered before; it may just be restarting.
         Fault::Connection { source, .. } => Stop::Broken(source),
@@ -127,7 +127,11 @@ fn wrong_size(reference: &Reference, blob: &Descriptor, actual: u64) -> Error {
 }
 
 /// Fetches a small blob into memory and verifies it.
-pub(crate) async fn collect(wire: &Wire, blob: &Descriptor, what: &'static str) -> Result<Vec<u8>> {
+pub(crate) async fn collect(
+    wire: &Wire<'_>,
+    blob: &Descriptor,
+    what: &'static str,
+) -> Result<Vec<u8>> {
     if blob.size > MAX_DOCUMENT {
         return Err(Error::Malformed {
             reference: wire.reference().familiar(),

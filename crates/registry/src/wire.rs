@@ -4,7 +4,7 @@
 //! Two habits of that crate shape this file. It asks `/v2/` anew before every request
 //! of a registry that wants no login, so requests for blobs go through a second client
 //! that knows of no login at all. And it drops the reason when a token is refused
-//! during a request, so the login is done once, explicitly, by [`Wire::open`].
+//! during a request, so there is an explicit [`Wire::log_in`].
 
 mod errors;
 mod tls;
@@ -17,6 +17,7 @@ use oci_client::client::{BlobResponse, ClientConfig, ClientProtocol, SizedStream
 use oci_client::errors::OciDistributionError;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client as OciClient, Reference as OciReference, RegistryOperation};
+use tokio::sync::OnceCell;
 
 pub(crate) use errors::Fault;
 pub(crate) use tls::install_crypto;
@@ -33,15 +34,6 @@ pub(crate) enum Access {
     Push,
 }
 
-impl Access {
-    fn operation(self) -> RegistryOperation {
-        match self {
-            Self::Pull => RegistryOperation::Pull,
-            Self::Push => RegistryOperation::Push,
-        }
-    }
-}
-
 /// How a registry is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Transport {
@@ -51,16 +43,18 @@ enum Transport {
     Http,
 }
 
-/// A registry and a repository in it, logged in to.
-pub(crate) struct Wire {
-    reference: Reference,
+/// A registry and a repository in it.
+pub(crate) struct Wire<'a> {
+    config: &'a Config,
+    reference: &'a Reference,
+    transport: Transport,
+    access: Access,
     image: OciReference,
     client: OciClient,
-    /// Used for blobs: the same as `client`, or one without a login.
-    blobs: OciClient,
+    /// Used for blobs once logged in: the same as `client`, or one without a login.
+    blobs: OnceCell<OciClient>,
     auth: RegistryAuth,
     user: Option<String>,
-    pub(crate) retries: u32,
 }
 
 /// A blob's bytes from some offset on.
@@ -70,18 +64,24 @@ pub(crate) struct Body {
     pub(crate) stream: SizedStream,
 }
 
-impl Wire {
-    /// Reaches the registry of `reference` by the first transport that works, and logs in.
+impl<'a> Wire<'a> {
+    /// Prepares to speak to the registry of `reference`. If several transports may do,
+    /// or if the login matters from the start, the first that works is logged in to.
     pub(crate) async fn open(
-        config: &Config,
-        reference: &Reference,
+        config: &'a Config,
+        reference: &'a Reference,
         access: Access,
     ) -> Result<Self> {
         let login = config.credentials.find(reference)?;
+        let transports = transports(reference.domain(), config.tls_verify);
         let mut first_failure = None;
-        for &transport in transports(reference.domain(), config.tls_verify) {
-            match Self::try_open(config, reference, access, transport, login.as_ref()).await {
-                Ok(wire) => return Ok(wire),
+        for &transport in transports {
+            let wire = Self::prepare(config, reference, access, transport, login.as_ref())?;
+            if access == Access::Pull && transports.len() == 1 {
+                return Ok(wire);
+            }
+            match wire.log_in().await {
+                Ok(()) => return Ok(wire),
                 Err(error) if error.is_about_transport() => {
                     first_failure.get_or_insert(error);
                 }
@@ -91,45 +91,62 @@ impl Wire {
         Err(first_failure.expect("there is at least one transport"))
     }
 
-    async fn try_open(
-        config: &Config,
-        reference: &Reference,
+    fn prepare(
+        config: &'a Config,
+        reference: &'a Reference,
         access: Access,
         transport: Transport,
         login: Option<&Login>,
     ) -> Result<Self> {
-        let client = connect(config, reference.domain(), transport)?;
-        let auth = match login {
-            Some(login) => RegistryAuth::Basic(login.user.clone(), login.password.clone()),
-            None => RegistryAuth::Anonymous,
-        };
-        let mut wire = Self {
-            reference: reference.clone(),
+        Ok(Self {
+            config,
+            reference,
+            transport,
+            access,
             image: to_oci(reference),
-            blobs: client.clone(),
-            client,
-            auth,
+            client: connect(config, reference.domain(), transport)?,
+            blobs: OnceCell::new(),
+            auth: match login {
+                Some(login) => RegistryAuth::Basic(login.user.clone(), login.password.clone()),
+                None => RegistryAuth::Anonymous,
+            },
             user: login.map(|l| l.user.clone()),
-            retries: config.retries,
+        })
+    }
+
+    /// Fetches a token if the registry wants one. Worth its request before the first
+    /// blob; a manifest gets its own.
+    pub(crate) async fn log_in(&self) -> Result<()> {
+        let operation = match self.access {
+            Access::Pull => RegistryOperation::Pull,
+            Access::Push => RegistryOperation::Push,
         };
-        let token = wire
-            .client
-            .auth(&wire.image, &wire.auth, access.operation())
-            .await
-            .map_err(|e| wire.error(Fault::of(e)))?;
-        if token.is_none() && wire.user.is_none() {
-            wire.blobs = connect(config, reference.domain(), transport)?;
-        }
-        Ok(wire)
+        let client = async || {
+            let ask = || self.client.auth(&self.image, &self.auth, operation);
+            let token = self.patiently(ask).await?;
+            match token.is_none() && self.user.is_none() {
+                true => connect(self.config, self.reference.domain(), self.transport),
+                false => Ok(self.client.clone()),
+            }
+        };
+        self.blobs.get_or_try_init(client).await.map(drop)
+    }
+
+    fn blobs(&self) -> &OciClient {
+        self.blobs.get().unwrap_or(&self.client)
+    }
+
+    pub(crate) fn retries(&self) -> u32 {
+        self.config.retries
     }
 
     /// The fault as this crate's error, naming registry, reference and user.
     pub(crate) fn error(&self, fault: Fault) -> Error {
-        fault.into_error(&self.reference, self.user.as_deref())
+        fault.into_error(self.reference, self.user.as_deref())
     }
 
     pub(crate) fn reference(&self) -> &Reference {
-        &self.reference
+        self.reference
     }
 
     /// The digest that the reference stands for, by a HEAD request.
@@ -183,7 +200,7 @@ impl Wire {
         offset: u64,
     ) -> std::result::Result<Body, Fault> {
         let response = self
-            .blobs
+            .blobs()
             .pull_blob_stream_partial(&self.image, digest.as_str(), offset, None)
             .await
             .map_err(Fault::of)?;
@@ -201,7 +218,7 @@ impl Wire {
 
     /// Whether the registry has a blob in this repository.
     pub(crate) async fn has_blob(&self, digest: &Digest) -> Result<bool> {
-        self.patiently(|| self.blobs.blob_exists(&self.image, digest.as_str()))
+        self.patiently(|| self.blobs().blob_exists(&self.image, digest.as_str()))
             .await
     }
 
@@ -217,7 +234,7 @@ impl Wire {
     {
         use futures_util::StreamExt;
         let stream = bytes.map(|chunk| Ok(chunk?.into()));
-        self.blobs
+        self.blobs()
             .push_blob_stream(&self.image, stream, digest.as_str(), Some(size))
             .await
             .map(drop)
@@ -234,7 +251,7 @@ impl Wire {
             let media_type = document.media_type.parse().map_err(|_| {
                 OciDistributionError::UnsupportedMediaTypeError(document.media_type.clone())
             })?;
-            self.blobs
+            self.blobs()
                 .push_manifest_raw(&image, document.bytes.clone(), media_type)
                 .await
         };
@@ -266,7 +283,7 @@ impl Wire {
         loop {
             match request().await.map_err(Fault::of) {
                 Ok(answer) => return Ok(answer),
-                Err(fault) if fault.may_pass() && failures < self.retries.min(2) => {
+                Err(fault) if fault.may_pass() && failures < self.config.retries.min(2) => {
                     failures += 1;
                     back_off(failures).await;
                 }

@@ -117,9 +117,8 @@ mod tests {
             retries: 0,
             ..Config::default()
         };
-        let client = Client::new(config.clone());
-        let open = Wire::try_open(&config, reference, Access::Pull, transport, None);
-        client.block_on(async { open.await.map(drop) })
+        let wire = Wire::prepare(&config, reference, Access::Pull, transport, None)?;
+        Client::new(config.clone()).block_on(wire.log_in())
     }
 
     #[test]
