@@ -4,8 +4,30 @@
 //! executed by a [`StepRunner`], base images come from [`Bases`], progress goes to an
 //! [`model::event::EventSink`].
 
+mod build;
+mod cache;
+mod chmod;
+mod context;
+mod copy;
+mod error;
+mod exec;
+mod graph;
+mod lower;
+mod meta;
+mod plan;
 pub mod request;
+mod run;
+mod scope;
+mod source;
 pub mod step;
+mod stubs;
+mod sums;
+mod tree;
+mod upper;
+mod users;
 
+pub use build::build;
+pub use error::{At, BuildError, Complaints};
 pub use request::{BaseError, Bases, BuildRequest, Built, DockerfileText};
 pub use step::{RunStep, StepError, StepNetwork, StepRunner};
+pub use upper::WriteError;

@@ -51,7 +51,7 @@ pub struct DockerfileText {
 pub trait Bases: Sync {
     /// Makes all of `references` present in the store, pulling what is missing, and
     /// returns the digests of their manifests for `platform`, in the same order.
-    /// Called once a build, and only with images that reachable stages name.
+    /// Called once for each platform, and only with images that needed stages name.
     fn resolve(
         &self,
         references: &[Reference],
