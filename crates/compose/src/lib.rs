@@ -10,11 +10,15 @@
 
 mod assemble;
 mod at;
+mod check;
 mod dotenv;
 mod interpolate;
+mod load;
 mod merge;
+mod names;
 mod normalise;
 mod project;
+mod read;
 mod schema;
 mod words;
 mod yaml;
@@ -25,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use text::{Diagnostic, Sources};
 
+pub use load::load;
 pub use project::{
     Attachment, Build, Condition, Dependency, Health, HealthTest, Network, Port, Project,
     PullPolicy, Service, ServiceNetwork, ServiceVolume, Tmpfs, Volume, VolumeKind,
@@ -84,12 +89,6 @@ pub fn override_name(name: &str) -> String {
         Some((stem, extension)) => format!("{stem}.override.{extension}"),
         None => format!("{name}.override"),
     }
-}
-
-/// Reads the files of a project.
-pub fn load(request: &LoadRequest, files: &dyn Files) -> Loaded {
-    let _ = (request, files);
-    Loaded { project: None, sources: Sources::new(), diagnostics: Vec::new() }
 }
 
 /// The project as `docker compose config` writes it.

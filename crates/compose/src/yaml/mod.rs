@@ -171,10 +171,6 @@ impl Map {
         self.entries.iter_mut().map(|entry| (entry.key.as_str(), &mut entry.value))
     }
 
-    /// Number of entries.
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
 
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
