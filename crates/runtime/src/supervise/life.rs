@@ -29,6 +29,7 @@ use crate::{liveness, process, userns};
 
 /// A container that has run this long is worth a smaller supervisor.
 const SETTLED: Duration = Duration::from_millis(300);
+const KILL: i32 = 9;
 /// How long the end waits for output that somebody else may still hold open.
 const SILENCE: Duration = Duration::from_millis(100);
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -223,8 +224,12 @@ fn launch(supervisor: &mut Supervisor) -> Result<(), Failure> {
         })?;
     supervisor.console = console;
     let prepared = launch::prepare(&plan, stdio).map_err(|e| start_failure(&e))?;
-    if plan.wait_for_attach && first {
-        wait_for_client(supervisor)?;
+    if plan.wait_for_attach
+        && first
+        && let Err(failure) = wait_for_client(supervisor)
+    {
+        abandon(&prepared);
+        return Err(failure);
     }
     let started = prepared.start().map_err(|e| start_failure(&e))?;
     let process = process::of(started.pid).map_err(|e| failure(125, &e, None))?;
@@ -248,6 +253,15 @@ fn launch(supervisor: &mut Supervisor) -> Result<(), Failure> {
     supervisor.state.network = started.ready;
     on_start(supervisor);
     Ok(())
+}
+
+/// Ends a first process that never got to its program; it is reaped with us.
+fn abandon(prepared: &launch::Prepared) {
+    if let Ok(Some(pidfd)) = sys::process::pidfd_open(prepared.pid()) {
+        let _ = sys::process::pidfd_signal(&pidfd, KILL);
+        let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
+        let _ = rustix::event::poll(&mut fds, Some(&clock::timespec(LAST_WORDS)));
+    }
 }
 
 fn on_start(supervisor: &mut Supervisor) {

@@ -1,0 +1,38 @@
+//! Real supervisors on a busybox root file system.
+//!
+//! A start needs a freshly executed process with one thread, and a supervisor executes
+//! its own program: so this test is its own program, without the usual harness, and
+//! dispatches the hidden entries itself. Needs root.
+
+mod kit;
+mod life;
+
+use std::ffi::OsString;
+use std::panic::catch_unwind;
+
+fn main() {
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match args.first().and_then(|word| word.to_str()) {
+        Some(runtime::supervise::ENTRY) => std::process::exit(runtime::supervise::main(&args[1..])),
+        Some(runtime::session::ENTRY) => std::process::exit(runtime::session::main(&args[1..])),
+        filter => run(filter.filter(|word| !word.starts_with('-'))),
+    }
+}
+
+fn run(filter: Option<&str>) {
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "these tests start containers as root"
+    );
+    let tests = life::TESTS.iter();
+    let chosen = tests.filter(|(name, _)| filter.is_none_or(|f| name.contains(f)));
+    let mut failed = Vec::new();
+    for (name, test) in chosen {
+        let ok = catch_unwind(test).is_ok();
+        println!("test {name} ... {}", if ok { "ok" } else { "FAILED" });
+        if !ok {
+            failed.push(*name);
+        }
+    }
+    assert!(failed.is_empty(), "failed: {failed:?}");
+}
