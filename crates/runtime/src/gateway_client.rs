@@ -114,6 +114,7 @@ mod tests {
             links: Vec::new(),
             published: Vec::new(),
             nameserver: std::net::Ipv4Addr::new(10, 89, 0, 1),
+            search: Vec::new(),
         };
         let attached = gateway(Some(Reply::Ready(ready.clone())), 1).unwrap();
         assert_eq!(attached.ready, ready);
