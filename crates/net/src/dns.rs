@@ -104,6 +104,21 @@ pub(crate) fn respond(packet: &[u8], answer: &Answer, limit: usize) -> Option<Ve
     Some(builder.finish())
 }
 
+/// Does a packet answer this query? What does not was not sent by the server that was asked.
+pub(crate) fn is_answer_to(packet: &[u8], query: &[u8]) -> bool {
+    let (Ok(answer), Ok(query)) = (Message::from_slice(packet), Message::from_slice(query)) else {
+        return false;
+    };
+    let header = answer.header();
+    // Some servers leave the question out of a refusal.
+    let same = match (answer.first_question(), query.first_question()) {
+        (Some(a), Some(b)) => a.qname() == b.qname() && a.qtype() == b.qtype(),
+        (None, _) => header.rcode() != Rcode::NOERROR,
+        (Some(_), None) => false,
+    };
+    header.qr() && header.id() == query.header().id() && same
+}
+
 /// The address in `4.3.2.1.in-addr.arpa`.
 fn reverse(name: &str) -> Option<Ipv4Addr> {
     let mut parts = name.strip_suffix(".in-addr.arpa")?.split('.');

@@ -11,6 +11,7 @@ mod client;
 mod dns;
 mod error;
 pub mod gateway;
+mod hosts;
 mod subnet;
 
 pub use client::{Client, socket_path};

@@ -1,0 +1,425 @@
+//! The main thread: one connection a container, and the order in which things are done.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use model::network::{Link, NetworkPlan, PublishedPort, Ready, Reply, Request};
+use rustix::net::RecvFlags;
+
+use crate::client::LONGEST_MESSAGE;
+use crate::error::{Error, Result};
+use crate::gateway::front::{self, Order, Target};
+use crate::gateway::poll::{EventFlags, Mailbox, Poller, Table};
+use crate::gateway::ports::{self, Opened};
+use crate::gateway::router::{Router, Wire};
+use crate::gateway::world::{Seat, World};
+use crate::hosts::Resolvers;
+use crate::subnet::Subnet;
+
+/// How long the gateway outlives its last container: the next command may want it again.
+const IDLE: Duration = Duration::from_secs(10);
+/// How long the front thread may take to close a container's ports.
+const RELEASE: Duration = Duration::from_secs(2);
+const LISTENER: u64 = u64::MAX - 1;
+
+/// The gateway's memory and its parts.
+pub(crate) struct Control {
+    poller: Poller,
+    listener: OwnedFd,
+    world: Arc<RwLock<World>>,
+    /// The router namespace of an earlier gateway, until it is taken over.
+    inherited: Option<OwnedFd>,
+    /// Made when the first container comes.
+    service: Option<Service>,
+    connections: Table<Connection>,
+    next_owner: u64,
+    end_when_idle: bool,
+    idle_since: Option<Instant>,
+}
+
+struct Service {
+    router: Arc<Router>,
+    front: Mailbox<Order>,
+    /// The networks that have a bridge.
+    networks: BTreeMap<String, Subnet>,
+}
+
+struct Connection {
+    socket: OwnedFd,
+    /// It asked for the end and waits for that only.
+    waits_for_end: bool,
+    attached: Option<Attached>,
+}
+
+/// What a container has, to be given back.
+struct Attached {
+    owner: u64,
+    name: String,
+    wires: Vec<Wire>,
+    ports: Vec<PublishedPort>,
+}
+
+impl Control {
+    /// The gateway behind a listening socket.
+    pub(crate) fn new(listener: OwnedFd, inherited: Option<OwnedFd>) -> Result<Self> {
+        let poller = Poller::new()?;
+        poller.add(&listener, LISTENER, EventFlags::IN)?;
+        Ok(Self {
+            poller,
+            listener,
+            world: Arc::default(),
+            inherited,
+            service: None,
+            connections: Table::default(),
+            next_owner: 0,
+            end_when_idle: false,
+            idle_since: None,
+        })
+    }
+
+    /// Serves until nobody needs the gateway.
+    pub(crate) fn run(&mut self) {
+        loop {
+            let idle = self.idle_for();
+            if idle.is_some_and(|idle| self.end_when_idle || idle >= IDLE) {
+                return;
+            }
+            for happening in self.poller.wait(idle.map(|idle| IDLE.saturating_sub(idle))) {
+                match happening.token {
+                    LISTENER => self.welcome(),
+                    number => self.hear(number as usize),
+                }
+            }
+        }
+    }
+
+    /// For how long nobody has been connected; `None` while somebody is.
+    fn idle_for(&mut self) -> Option<Duration> {
+        if !self
+            .connections
+            .numbers(|connection| !connection.waits_for_end)
+            .is_empty()
+        {
+            self.idle_since = None;
+            return None;
+        }
+        Some(self.idle_since.get_or_insert_with(Instant::now).elapsed())
+    }
+
+    fn welcome(&mut self) {
+        let Ok(socket) = sys::unix::accept(&self.listener) else {
+            return;
+        };
+        let own = rustix::process::geteuid().as_raw();
+        if !sys::unix::peer(&socket).is_ok_and(|peer| peer.uid == own) {
+            return;
+        }
+        let connection = Connection {
+            socket,
+            waits_for_end: false,
+            attached: None,
+        };
+        let number = self.connections.insert(connection);
+        let connection = self.connections.get(number).expect("just put there");
+        if self
+            .poller
+            .add(&connection.socket, number as u64, EventFlags::IN)
+            .is_err()
+        {
+            self.connections.remove(number);
+        }
+    }
+
+    fn hear(&mut self, number: usize) {
+        let Some(connection) = self.connections.get(number) else {
+            return;
+        };
+        let packet = match sys::unix::recv(&connection.socket, LONGEST_MESSAGE) {
+            Ok(Some(packet)) => packet,
+            Ok(None) | Err(_) => return self.lose(number),
+        };
+        match serde_json::from_slice(&packet.bytes) {
+            Ok(Request::Attach { plan, adopt }) => self.attach(number, &plan, adopt, packet.fds),
+            Ok(Request::EndWhenIdle) => {
+                self.end_when_idle = true;
+                if let Some(connection) = self.connections.get_mut(number) {
+                    connection.waits_for_end = connection.attached.is_none();
+                }
+            }
+            Err(_) => self.lose(number),
+        }
+    }
+
+    fn attach(&mut self, number: usize, plan: &NetworkPlan, adopt: bool, fds: Vec<OwnedFd>) {
+        // A container that ended a moment ago may have what this one wants.
+        let gone = self
+            .connections
+            .numbers(|connection| has_ended(&connection.socket));
+        gone.into_iter().for_each(|number| self.lose(number));
+        self.end_when_idle = false;
+        let again = self
+            .connections
+            .get(number)
+            .is_some_and(|it| it.attached.is_some());
+        let outcome = match again {
+            true => Err(Error::Start(format!(
+                "container {} is attached already",
+                plan.name
+            ))),
+            false => self.try_attach(plan, adopt, fds),
+        };
+        let (reply, attached) = match outcome {
+            Ok((ready, attached)) => (Reply::Ready(ready), Some(attached)),
+            Err(error) => {
+                let (message, hint) = (error.sentence(), error.hint());
+                (Reply::Failed { message, hint }, None)
+            }
+        };
+        let Some(connection) = self.connections.get_mut(number) else {
+            return;
+        };
+        let made = attached.is_some();
+        connection.attached = connection.attached.take().or(attached);
+        let router = self
+            .service
+            .as_ref()
+            .filter(|_| made)
+            .map(|service| service.router.namespace());
+        let fds: Vec<_> = router.into_iter().collect();
+        let text = serde_json::to_vec(&reply).expect("a reply has only string keys");
+        if sys::unix::send(&connection.socket, &text, &fds).is_err() {
+            self.lose(number);
+        }
+    }
+
+    fn try_attach(
+        &mut self,
+        plan: &NetworkPlan,
+        adopt: bool,
+        fds: Vec<OwnedFd>,
+    ) -> Result<(Ready, Attached)> {
+        let mut fds = fds.into_iter();
+        let netns = fds
+            .next()
+            .ok_or_else(|| Error::NoAttachment(plan.name.clone()))?;
+        self.start_service(fds.next())?;
+        self.next_owner += 1;
+        let owner = self.next_owner;
+        let seats = self.world_mut(|world| world.seat(owner, plan))?;
+        let wires = wires(plan, seats);
+        let mut attached = Attached {
+            owner,
+            name: plan.name.clone(),
+            wires,
+            ports: Vec::new(),
+        };
+        match self.connect(plan, adopt, &netns, &mut attached) {
+            Ok(links) => {
+                let main = main_wire(&attached.wires);
+                let ready = Ready {
+                    nameserver: main.seat.subnet.gateway(),
+                    published: attached.ports.clone(),
+                    links,
+                    search: Resolvers::of_host().search,
+                };
+                Ok((ready, attached))
+            }
+            Err(error) => {
+                self.give_back(attached, true);
+                Err(error)
+            }
+        }
+    }
+
+    /// Ports first: they are what is most likely refused, and the cheapest to give back.
+    fn connect(
+        &mut self,
+        plan: &NetworkPlan,
+        adopt: bool,
+        netns: &OwnedFd,
+        attached: &mut Attached,
+    ) -> Result<Vec<Link>> {
+        let mut opened = Vec::new();
+        for wanted in &plan.published {
+            let (port, sockets) = ports::open(wanted).map_err(|error| self.own_holder(error))?;
+            opened.extend(sockets.into_iter().map(|socket| (port.clone(), socket)));
+            attached.ports.push(port);
+        }
+        let service = self.service.as_mut().expect("started before");
+        let mut links = Vec::new();
+        for wire in &attached.wires {
+            service.open_network(&wire.seat)?;
+            links.push(service.router.connect(netns.as_fd(), wire.clone(), adopt)?);
+        }
+        let main = main_wire(&attached.wires);
+        for (port, socket) in opened {
+            service.publish(attached.owner, &port, socket, main);
+        }
+        Ok(links)
+    }
+
+    fn start_service(&mut self, router: Option<OwnedFd>) -> Result<()> {
+        if self.service.is_none() {
+            let (router, transparent) = Router::start(router.or(self.inherited.take()))?;
+            let front = front::start(Arc::clone(&self.world), Arc::clone(&router), transparent)?;
+            self.service = Some(Service {
+                router,
+                front,
+                networks: BTreeMap::new(),
+            });
+        }
+        Ok(())
+    }
+
+    /// A port that another of our containers has is named by the container, not by us.
+    fn own_holder(&self, error: Error) -> Error {
+        let Error::PortInUse {
+            address,
+            port,
+            transport,
+            holder,
+        } = error
+        else {
+            return error;
+        };
+        let has_it = |connection: &Connection| {
+            let published = connection
+                .attached
+                .iter()
+                .flat_map(|attached| &attached.ports);
+            let mut ports = published.map(|it| (it.host_port, it.transport));
+            ports.any(|it| it == (Some(port), transport))
+        };
+        let number = self.connections.numbers(has_it).first().copied();
+        let attached = number.and_then(|number| self.connections.get(number)?.attached.as_ref());
+        let holder = attached
+            .map(|it| format!("container {}", it.name))
+            .or(holder);
+        Error::PortInUse {
+            address,
+            port,
+            transport,
+            holder,
+        }
+    }
+
+    fn lose(&mut self, number: usize) {
+        if let Some(Connection {
+            attached: Some(attached),
+            ..
+        }) = self.connections.remove(number)
+        {
+            self.give_back(attached, false);
+        }
+    }
+
+    /// Takes back all that a container had. Links that were just made for nothing are removed
+    /// at once; those of a dead container usually go with its namespace, which costs less.
+    fn give_back(&mut self, attached: Attached, at_once: bool) {
+        self.world_mut(|world| world.remove(attached.owner));
+        let Some(service) = self.service.as_mut() else {
+            return;
+        };
+        let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
+        for wire in &attached.wires {
+            match at_once {
+                true => service.router.undo(wire.near.clone()),
+                false => service
+                    .router
+                    .disconnect(wire.near.clone(), wire.seat.address),
+            }
+            if !world.is_used(&wire.seat.network) {
+                service.close_network(&wire.seat.network);
+            }
+        }
+        drop(world);
+        let containers = attached
+            .wires
+            .iter()
+            .map(|wire| wire.seat.address)
+            .collect();
+        let (done, released) = mpsc::channel();
+        service.front.post(Order::Release {
+            owner: attached.owner,
+            containers,
+            done,
+        });
+        // The ports must be free before anybody else is answered.
+        let _ = released.recv_timeout(RELEASE);
+    }
+
+    fn world_mut<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
+        change(&mut self.world.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Service {
+    fn open_network(&mut self, seat: &Seat) -> Result<()> {
+        if !self.networks.contains_key(&seat.network) {
+            let sockets = self.router.open_network(&seat.network, seat.subnet)?;
+            self.front.post(Order::OpenNames {
+                network: seat.network.clone(),
+                sockets,
+            });
+            self.networks.insert(seat.network.clone(), seat.subnet);
+        }
+        Ok(())
+    }
+
+    fn close_network(&mut self, name: &str) {
+        if let Some(subnet) = self.networks.remove(name) {
+            self.front.post(Order::CloseNames {
+                network: name.to_owned(),
+            });
+            self.router.close_network(name, subnet);
+        }
+    }
+
+    fn publish(&self, owner: u64, port: &PublishedPort, opened: Opened, wire: &Wire) {
+        let target = Target {
+            address: std::net::SocketAddrV4::new(wire.seat.address, port.container_port),
+            gateway: wire.seat.subnet.gateway(),
+            internal: wire.seat.internal,
+        };
+        let number = port.host_port.expect("an opened port has a number");
+        let everywhere = port.host_ip.is_none_or(|ip| ip.is_unspecified());
+        let host = (number, everywhere);
+        self.front.post(Order::Publish {
+            owner,
+            opened,
+            host,
+            target,
+        });
+    }
+}
+
+fn has_ended(socket: &OwnedFd) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    matches!(
+        rustix::net::recv(socket, &mut [0; 1][..], flags),
+        Ok((0, _))
+    )
+}
+
+/// The place that has the default route: the first with a way out.
+fn main_wire(wires: &[Wire]) -> &Wire {
+    let main = wires
+        .iter()
+        .find(|wire| wire.default_route)
+        .or(wires.first());
+    main.expect("a plan without attachments is refused before")
+}
+
+fn wires(plan: &NetworkPlan, seats: Vec<Seat>) -> Vec<Wire> {
+    let way_out = seats.iter().position(|seat| !seat.internal);
+    let wire = |(number, seat)| Wire {
+        seat,
+        near: format!("v{}{number}", plan.container.short()),
+        far: format!("eth{number}"),
+        default_route: way_out == Some(number),
+    };
+    seats.into_iter().enumerate().map(wire).collect()
+}

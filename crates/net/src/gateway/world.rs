@@ -1,0 +1,468 @@
+//! Who is where: networks, containers, their addresses and names. No sockets.
+//!
+//! The one table that all threads share. Only the control thread writes it.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use model::ContainerId;
+use model::network::{Attachment, NetworkPlan};
+
+use crate::dns::{Answer, Query};
+use crate::error::{Error, Result};
+use crate::subnet::Subnet;
+
+/// What stands for the host's loopback in a container. Outside every subnet, so that it takes
+/// the default route to us.
+pub(crate) const HOST_ALIAS: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 2);
+
+/// The names of [`HOST_ALIAS`].
+const HOST_NAMES: [&str; 2] = ["host.docker.internal", "host.containers.internal"];
+
+/// Everything that is connected.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    networks: BTreeMap<String, Network>,
+    containers: BTreeMap<u64, Container>,
+    /// Turns the order of answers with several addresses.
+    turn: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Network {
+    subnet: Subnet,
+    /// The address given out last.
+    last: Option<Ipv4Addr>,
+}
+
+/// One connected container.
+#[derive(Debug)]
+pub(crate) struct Container {
+    id: ContainerId,
+    name: String,
+    host_loopback: bool,
+    seats: Vec<Seat>,
+}
+
+/// A container's place in one network.
+#[derive(Debug, Clone)]
+pub(crate) struct Seat {
+    /// The network's name.
+    pub(crate) network: String,
+    /// Its subnet.
+    pub(crate) subnet: Subnet,
+    /// The container's address.
+    pub(crate) address: Ipv4Addr,
+    /// No way to the outside.
+    pub(crate) internal: bool,
+    aliases: Vec<String>,
+}
+
+impl World {
+    /// Gives a container its addresses. From now on its names are known.
+    pub(crate) fn seat(&mut self, token: u64, plan: &NetworkPlan) -> Result<Vec<Seat>> {
+        if plan.attachments.is_empty() {
+            return Err(Error::NoAttachment(plan.name.clone()));
+        }
+        let container = Container {
+            id: plan.container.clone(),
+            name: plan.name.clone(),
+            host_loopback: plan.host_loopback,
+            seats: Vec::new(),
+        };
+        self.containers.insert(token, container);
+        for attachment in &plan.attachments {
+            match self.seat_in(attachment) {
+                Ok(seat) => self
+                    .containers
+                    .get_mut(&token)
+                    .expect("put there above")
+                    .seats
+                    .push(seat),
+                Err(error) => {
+                    self.remove(token);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(self.containers[&token].seats.clone())
+    }
+
+    fn seat_in(&mut self, wanted: &Attachment) -> Result<Seat> {
+        let subnet = self.admit(wanted)?;
+        let network = wanted.network.clone();
+        let last = self.networks.get(&network).and_then(|network| network.last);
+        let address = match wanted.address {
+            Some(address) if !subnet.offers(address) => {
+                return Err(Error::AddressOutside {
+                    address,
+                    network,
+                    subnet: subnet.to_string(),
+                });
+            }
+            Some(address) => match self.at(address) {
+                Some((holder, _)) => {
+                    let holder = holder.name.clone();
+                    return Err(Error::AddressTaken {
+                        address,
+                        network,
+                        holder,
+                    });
+                }
+                None => address,
+            },
+            None => match subnet.next_free(last, |address| self.at(address).is_some()) {
+                Some(address) => {
+                    self.networks
+                        .entry(network.clone())
+                        .and_modify(|n| n.last = Some(address));
+                    address
+                }
+                None => {
+                    return Err(Error::SubnetFull {
+                        network,
+                        subnet: subnet.to_string(),
+                    });
+                }
+            },
+        };
+        let (internal, aliases) = (wanted.internal, wanted.aliases.clone());
+        Ok(Seat {
+            network,
+            subnet,
+            address,
+            internal,
+            aliases,
+        })
+    }
+
+    /// Makes a network known; refuses one that shares addresses with another.
+    fn admit(&mut self, wanted: &Attachment) -> Result<Subnet> {
+        let network = wanted.network.clone();
+        let (address, prefix) = wanted.subnet;
+        let text = format!("{address}/{prefix}");
+        let subnet = Subnet::new(address, prefix).ok_or_else(|| Error::SubnetUnusable {
+            network: network.clone(),
+            subnet: text,
+        })?;
+        self.forget_empty_networks(&network, subnet);
+        let other = self.networks.iter().find(|(name, known)| {
+            known.subnet.overlaps(subnet) && (**name != network || known.subnet != subnet)
+        });
+        if let Some((other, _)) = other {
+            let other = other.clone();
+            return Err(Error::SubnetOverlap {
+                network,
+                subnet: subnet.to_string(),
+                other,
+            });
+        }
+        self.networks
+            .entry(network)
+            .or_insert(Network { subnet, last: None });
+        Ok(subnet)
+    }
+
+    /// Networks are remembered after their last container, so that addresses are not reused
+    /// at once; until something else wants the addresses.
+    fn forget_empty_networks(&mut self, name: &str, subnet: Subnet) {
+        let used: Vec<_> = self
+            .containers
+            .values()
+            .flat_map(|c| &c.seats)
+            .map(|seat| seat.network.clone())
+            .collect();
+        self.networks.retain(|known, network| {
+            let same = known == name && network.subnet == subnet;
+            same || used.contains(known) || (known != name && !network.subnet.overlaps(subnet))
+        });
+    }
+
+    /// Takes a container and its names out; gives the places that it had.
+    pub(crate) fn remove(&mut self, token: u64) -> Vec<Seat> {
+        self.containers
+            .remove(&token)
+            .map(|container| container.seats)
+            .unwrap_or_default()
+    }
+
+    /// Is anybody still in the network?
+    pub(crate) fn is_used(&self, network: &str) -> bool {
+        self.containers
+            .values()
+            .flat_map(|c| &c.seats)
+            .any(|seat| seat.network == network)
+    }
+
+    /// The container that has an address.
+    fn at(&self, address: Ipv4Addr) -> Option<(&Container, &Seat)> {
+        self.containers.values().find_map(|container| {
+            let seat = container
+                .seats
+                .iter()
+                .find(|seat| seat.address == address)?;
+            Some((container, seat))
+        })
+    }
+
+    /// Is the address in one of our networks?
+    pub(crate) fn is_inside(&self, address: Ipv4Addr) -> bool {
+        self.networks
+            .values()
+            .any(|network| network.subnet.contains(address))
+    }
+
+    /// Where traffic from `client` to `target` goes on the host's side; `None` is nowhere.
+    ///
+    /// Networks do not reach each other through us, an internal one reaches nothing, and the
+    /// host's loopback is reached by those who may, through its alias only.
+    pub(crate) fn way_out(&self, client: Ipv4Addr, target: Ipv4Addr) -> Option<Ipv4Addr> {
+        let (container, seat) = self.at(client)?;
+        if seat.internal {
+            return None;
+        }
+        if target == HOST_ALIAS {
+            return container.host_loopback.then_some(Ipv4Addr::LOCALHOST);
+        }
+        let ordinary = !target.is_loopback()
+            && !target.is_multicast()
+            && !target.is_broadcast()
+            && target.octets()[0] != 0;
+        (ordinary && !self.is_inside(target)).then_some(target)
+    }
+
+    /// Is `address` the bridge that `client` is on?
+    pub(crate) fn is_gateway_of(&self, client: Ipv4Addr, address: Ipv4Addr) -> bool {
+        self.at(client)
+            .is_some_and(|(_, seat)| seat.subnet.gateway() == address)
+    }
+
+    /// Our answer to `client`'s question; `None` when it is for the servers outside.
+    pub(crate) fn answer(&self, client: Ipv4Addr, query: &Query) -> Option<Answer> {
+        let Some((container, _)) = self.at(client) else {
+            return Some(Answer::Failure);
+        };
+        let ours = match query {
+            Query::Address(name) => self.addresses(container, name).map(Answer::Addresses),
+            // The name exists, it has no such record.
+            Query::Other(name) => self
+                .addresses(container, name)
+                .map(|_| Answer::Addresses(vec![])),
+            Query::Name(address) => self.name_of(container, *address),
+            Query::Foreign => None,
+        };
+        let named = match query {
+            Query::Address(name) | Query::Other(name) => HOST_NAMES.contains(&name.as_str()),
+            Query::Name(_) | Query::Foreign => false,
+        };
+        let shut_in = container.seats.iter().all(|seat| seat.internal);
+        ours.or((named || shut_in).then_some(Answer::NoSuchName))
+    }
+
+    /// The addresses of a name in the networks that `asker` is in, turned by one each time.
+    fn addresses(&self, asker: &Container, name: &str) -> Option<Vec<Ipv4Addr>> {
+        if HOST_NAMES.contains(&name) {
+            return asker.host_loopback.then(|| vec![HOST_ALIAS]);
+        }
+        let mut found: Vec<_> = self
+            .neighbours(asker)
+            .filter(|(container, seat)| {
+                container.name.eq_ignore_ascii_case(name)
+                    || container.id.short() == name
+                    || seat
+                        .aliases
+                        .iter()
+                        .any(|alias| alias.eq_ignore_ascii_case(name))
+            })
+            .map(|(_, seat)| seat.address)
+            .collect();
+        if found.is_empty() {
+            return None;
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % found.len();
+        found.rotate_left(turn);
+        Some(found)
+    }
+
+    fn name_of(&self, asker: &Container, address: Ipv4Addr) -> Option<Answer> {
+        let found = self
+            .neighbours(asker)
+            .find(|(_, seat)| seat.address == address);
+        match found {
+            Some((container, _)) => Some(Answer::Name(container.name.clone())),
+            None => self.is_inside(address).then_some(Answer::NoSuchName),
+        }
+    }
+
+    /// Every container, with its place, in every network that `asker` is in.
+    fn neighbours<'a>(
+        &'a self,
+        asker: &'a Container,
+    ) -> impl Iterator<Item = (&'a Container, &'a Seat)> {
+        self.containers
+            .values()
+            .flat_map(|container| container.seats.iter().map(move |seat| (container, seat)))
+            .filter(|(_, seat)| asker.seats.iter().any(|own| own.network == seat.network))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attachment(network: &str, third: u8) -> Attachment {
+        Attachment {
+            network: network.to_owned(),
+            subnet: (Ipv4Addr::new(10, 89, third, 0), 24),
+            address: None,
+            aliases: vec!["web".to_owned()],
+            internal: false,
+        }
+    }
+
+    fn plan(number: u8, attachments: Vec<Attachment>) -> NetworkPlan {
+        NetworkPlan {
+            container: ContainerId::from_random([number; 32]),
+            name: format!("c{number}"),
+            attachments,
+            published: vec![],
+            host_loopback: number == 1,
+        }
+    }
+
+    fn ask(world: &World, client: Ipv4Addr, name: &str) -> Option<Answer> {
+        world.answer(client, &Query::Address(name.to_owned()))
+    }
+
+    #[test]
+    fn names_are_seen_in_shared_networks_only() {
+        let mut world = World::default();
+        let a = world
+            .seat(1, &plan(1, vec![attachment("front", 0)]))
+            .unwrap()[0]
+            .address;
+        let both = plan(2, vec![attachment("front", 0), attachment("back", 1)]);
+        let b = world.seat(2, &both).unwrap();
+        let c = world
+            .seat(3, &plan(3, vec![attachment("back", 1)]))
+            .unwrap()[0]
+            .address;
+        assert_eq!(
+            ask(&world, a, "c2"),
+            Some(Answer::Addresses(vec![b[0].address]))
+        );
+        assert_eq!(ask(&world, a, "c3"), None);
+        assert_eq!(
+            ask(&world, b[0].address, "C3"),
+            Some(Answer::Addresses(vec![c]))
+        );
+        let short = ContainerId::from_random([3; 32]).short().to_owned();
+        assert_eq!(
+            ask(&world, b[1].address, &short),
+            Some(Answer::Addresses(vec![c]))
+        );
+        assert_eq!(
+            world.answer(a, &Query::Name(b[0].address)),
+            Some(Answer::Name("c2".to_owned()))
+        );
+        assert_eq!(world.answer(a, &Query::Name(c)), Some(Answer::NoSuchName));
+        assert_eq!(
+            world.answer(a, &Query::Name(Ipv4Addr::new(8, 8, 8, 8))),
+            None
+        );
+        world.remove(2);
+        assert_eq!(ask(&world, a, "c2"), None);
+    }
+
+    #[test]
+    fn replicas_take_turns() {
+        let mut world = World::default();
+        for number in 1..=3 {
+            world
+                .seat(number, &plan(number as u8, vec![attachment("front", 0)]))
+                .unwrap();
+        }
+        let client = Ipv4Addr::new(10, 89, 0, 2);
+        let firsts: Vec<_> = (0..3)
+            .map(|_| match ask(&world, client, "web") {
+                Some(Answer::Addresses(all)) if all.len() == 3 => all[0].octets()[3],
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(firsts, [2, 3, 4]);
+    }
+
+    #[test]
+    fn the_way_out_is_barred_inside_and_to_the_host() {
+        let mut world = World::default();
+        let mut shut = attachment("back", 1);
+        shut.internal = true;
+        let a = world
+            .seat(1, &plan(1, vec![attachment("front", 0)]))
+            .unwrap()[0]
+            .address;
+        let b = world
+            .seat(2, &plan(2, vec![attachment("front", 0)]))
+            .unwrap()[0]
+            .address;
+        let c = world.seat(3, &plan(3, vec![shut])).unwrap()[0].address;
+        let outside = Ipv4Addr::new(93, 184, 216, 34);
+        assert_eq!(world.way_out(a, outside), Some(outside));
+        assert_eq!(world.way_out(a, c), None);
+        assert_eq!(world.way_out(a, Ipv4Addr::LOCALHOST), None);
+        assert_eq!(world.way_out(a, HOST_ALIAS), Some(Ipv4Addr::LOCALHOST));
+        assert_eq!(world.way_out(b, HOST_ALIAS), None);
+        assert_eq!(world.way_out(c, outside), None);
+        assert_eq!(world.way_out(Ipv4Addr::new(10, 89, 0, 77), outside), None);
+        assert_eq!(ask(&world, c, "example.org"), Some(Answer::NoSuchName));
+        assert_eq!(
+            ask(&world, b, "host.docker.internal"),
+            Some(Answer::NoSuchName)
+        );
+        assert_eq!(
+            ask(&world, a, "host.docker.internal"),
+            Some(Answer::Addresses(vec![HOST_ALIAS]))
+        );
+    }
+
+    #[test]
+    fn conflicts_name_the_other() {
+        let mut world = World::default();
+        let fixed = |last| Attachment {
+            address: Some(Ipv4Addr::new(10, 89, 0, last)),
+            ..attachment("front", 0)
+        };
+        world.seat(1, &plan(1, vec![fixed(2)])).unwrap();
+        let taken = world
+            .seat(2, &plan(2, vec![fixed(2)]))
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            taken,
+            "address 10.89.0.2 of network front is in use by container c1"
+        );
+        let own = world
+            .seat(2, &plan(2, vec![fixed(1)]))
+            .unwrap_err()
+            .to_string();
+        assert!(own.contains("10.89.0.1 is not a usable address"), "{own}");
+        let next = world
+            .seat(3, &plan(3, vec![attachment("front", 0)]))
+            .unwrap();
+        assert_eq!(next[0].address, Ipv4Addr::new(10, 89, 0, 3));
+        let overlap = world
+            .seat(4, &plan(4, vec![attachment("other", 0)]))
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            overlap,
+            "subnet 10.89.0.0/24 of network other overlaps with network front"
+        );
+        world.remove(1);
+        world.remove(3);
+        world
+            .seat(5, &plan(5, vec![attachment("other", 0)]))
+            .unwrap();
+    }
+}
