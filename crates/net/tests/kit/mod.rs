@@ -17,21 +17,21 @@ use net::Client;
 use sys::netlink::{Route, VethEnd};
 
 /// Set for the child process that is the gateway.
-pub const GATEWAY: &str = "SHIM_TEST_GATEWAY";
+pub(crate) const GATEWAY: &str = "SHIM_TEST_GATEWAY";
 /// The descriptor of the ready pipe in that process.
 const READY: i32 = 100;
 
-pub const HOST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
+pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+pub(crate) const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 
 /// How long anything may take on a slow machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A network namespace that nothing else is in.
-pub struct Namespace(pub OwnedFd);
+pub(crate) struct Namespace(pub(crate) OwnedFd);
 
 impl Namespace {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let make = || {
             let namespace = sys::net::new_namespace().expect("these tests need root");
             Route::open().unwrap().set_up(1).unwrap();
@@ -41,7 +41,7 @@ impl Namespace {
     }
 
     /// Does something in it.
-    pub fn within<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
+    pub(crate) fn within<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| {
             let body = || {
                 sys::net::enter_namespace(self.0.as_fd()).unwrap();
@@ -53,7 +53,7 @@ impl Namespace {
 
     /// Serves TCP: each connection is told who it is, then gets back what it sends, until it
     /// sends no more.
-    pub fn serve_tcp(&self, address: impl Into<IpAddr>, port: u16) -> u16 {
+    pub(crate) fn serve_tcp(&self, address: impl Into<IpAddr>, port: u16) -> u16 {
         let address = SocketAddr::new(address.into(), port);
         let listener = self.within(|| TcpListener::bind(address).unwrap());
         let port = listener.local_addr().unwrap().port();
@@ -67,7 +67,7 @@ impl Namespace {
     }
 
     /// Serves UDP: each datagram is answered with its sender's address and itself.
-    pub fn serve_udp(&self, address: impl Into<IpAddr>, port: u16) -> u16 {
+    pub(crate) fn serve_udp(&self, address: impl Into<IpAddr>, port: u16) -> u16 {
         let address = SocketAddr::new(address.into(), port);
         let socket = self.within(|| UdpSocket::bind(address).unwrap());
         let port = socket.local_addr().unwrap().port();
@@ -86,7 +86,11 @@ impl Namespace {
     }
 
     /// What a TCP server says to a client here that sends `text`.
-    pub fn call(&self, server: impl Into<SocketAddr>, text: &str) -> std::io::Result<String> {
+    pub(crate) fn call(
+        &self,
+        server: impl Into<SocketAddr>,
+        text: &str,
+    ) -> std::io::Result<String> {
         let server = server.into();
         self.within(|| {
             let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;
@@ -100,7 +104,11 @@ impl Namespace {
     }
 
     /// What a UDP server says to a datagram from here.
-    pub fn tell(&self, server: impl Into<SocketAddr>, text: &str) -> std::io::Result<String> {
+    pub(crate) fn tell(
+        &self,
+        server: impl Into<SocketAddr>,
+        text: &str,
+    ) -> std::io::Result<String> {
         let server = server.into();
         self.within(|| {
             let any: IpAddr = match server {
@@ -119,7 +127,7 @@ impl Namespace {
     }
 
     /// Are there interfaces other than the loopback?
-    pub fn interfaces(&self) -> Vec<String> {
+    pub(crate) fn interfaces(&self) -> Vec<String> {
         let text = self.within(|| fs::read_to_string("/proc/thread-self/net/dev").unwrap());
         let names = text.lines().skip(2).filter_map(|line| line.split_once(':'));
         names
@@ -138,15 +146,15 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
 }
 
 /// A host with a gateway, and the world outside it.
-pub struct Machine {
-    pub host: Namespace,
-    pub outside: Namespace,
-    pub dir: tempfile::TempDir,
+pub(crate) struct Machine {
+    pub(crate) host: Namespace,
+    pub(crate) outside: Namespace,
+    pub(crate) dir: tempfile::TempDir,
     gateway: Option<Child>,
 }
 
 impl Machine {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (host, outside) = (Namespace::new(), Namespace::new());
         host.within(|| {
             let route = Route::open().unwrap();
@@ -171,12 +179,12 @@ impl Machine {
         }
     }
 
-    pub fn run_dir(&self) -> &Path {
+    pub(crate) fn run_dir(&self) -> &Path {
         self.dir.path()
     }
 
     /// A connection to the gateway, which is started if there is none.
-    pub fn client(&mut self) -> Client {
+    pub(crate) fn client(&mut self) -> Client {
         let dir = self.dir.path().to_owned();
         let (host, gateway) = (&self.host, &mut self.gateway);
         Client::ensure(&dir.clone(), |ready| {
@@ -186,25 +194,25 @@ impl Machine {
         .unwrap()
     }
 
-    pub fn gateway_pid(&self) -> u32 {
+    pub(crate) fn gateway_pid(&self) -> u32 {
         self.gateway.as_ref().expect("a gateway was started").id()
     }
 
     /// Kills the gateway as nothing can be caught.
-    pub fn kill_gateway(&mut self) {
+    pub(crate) fn kill_gateway(&mut self) {
         let mut gateway = self.gateway.take().expect("a gateway was started");
         gateway.kill().unwrap();
         gateway.wait().unwrap();
     }
 
     /// Waits for the gateway's own end and gives its exit code.
-    pub fn gateway_end(&mut self) -> Option<i32> {
+    pub(crate) fn gateway_end(&mut self) -> Option<i32> {
         let mut gateway = self.gateway.take().expect("a gateway was started");
         gateway.wait().unwrap().code()
     }
 
     /// Attaches a new container.
-    pub fn container(&mut self, plan: NetworkPlan) -> Container {
+    pub(crate) fn container(&mut self, plan: NetworkPlan) -> Container {
         let netns = Namespace::new();
         let client = self.client();
         let (ready, router) = client.attach(plan, false, netns.0.as_fd(), None).unwrap();
@@ -227,20 +235,20 @@ impl Drop for Machine {
 }
 
 /// One attached container. What would be its supervisor is the test.
-pub struct Container {
-    pub netns: Namespace,
-    pub ready: Ready,
-    pub router: OwnedFd,
-    pub client: Client,
+pub(crate) struct Container {
+    pub(crate) netns: Namespace,
+    pub(crate) ready: Ready,
+    pub(crate) router: OwnedFd,
+    pub(crate) client: Client,
 }
 
 impl Container {
-    pub fn address(&self) -> Ipv4Addr {
+    pub(crate) fn address(&self) -> Ipv4Addr {
         self.ready.links[0].address
     }
 
     /// The host's port of its first published one.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.ready.published[0].host_port.unwrap()
     }
 }
@@ -252,7 +260,9 @@ fn end(name: &str) -> VethEnd<'_> {
 fn start_gateway(dir: &Path, ready: OwnedFd) -> std::io::Result<Child> {
     let exe = std::env::current_exe()?;
     // A shell moves the pipe to a known number: our own descriptors close at the start.
-    let script = format!("exec {READY}>&1 && exec \"$0\" --exact the_gateway_process --nocapture");
+    let script = format!(
+        "exec {READY}>&1 >/dev/null && exec \"$0\" --exact the_gateway_process --nocapture"
+    );
     Command::new("bash")
         .args(["-c", &script])
         .arg(exe)
@@ -263,7 +273,7 @@ fn start_gateway(dir: &Path, ready: OwnedFd) -> std::io::Result<Child> {
 }
 
 /// The child process's part: is the gateway when it was started for that.
-pub fn gateway_process() {
+pub(crate) fn gateway_process() {
     let Some(dir) = std::env::var_os(GATEWAY).map(PathBuf::from) else {
         return;
     };
@@ -277,7 +287,7 @@ pub fn gateway_process() {
     std::process::exit(net::gateway::main(config));
 }
 
-pub fn attachment(network: &str, third: u8) -> Attachment {
+pub(crate) fn attachment(network: &str, third: u8) -> Attachment {
     Attachment {
         network: network.to_owned(),
         subnet: (Ipv4Addr::new(10, 89, third, 0), 24),
@@ -287,7 +297,7 @@ pub fn attachment(network: &str, third: u8) -> Attachment {
     }
 }
 
-pub fn plan(name: &str, attachments: Vec<Attachment>) -> NetworkPlan {
+pub(crate) fn plan(name: &str, attachments: Vec<Attachment>) -> NetworkPlan {
     let mut seed = [0; 32];
     for (place, byte) in seed.iter_mut().zip(name.bytes().cycle()) {
         *place = byte;
@@ -301,7 +311,7 @@ pub fn plan(name: &str, attachments: Vec<Attachment>) -> NetworkPlan {
     }
 }
 
-pub fn publish(host_port: u16, container_port: u16, transport: Transport) -> PublishedPort {
+pub(crate) fn publish(host_port: u16, container_port: u16, transport: Transport) -> PublishedPort {
     PublishedPort {
         host_ip: None,
         host_port: Some(host_port),
@@ -311,7 +321,7 @@ pub fn publish(host_port: u16, container_port: u16, transport: Transport) -> Pub
 }
 
 /// Waits until something holds.
-pub fn eventually(what: &str, test: impl Fn() -> bool) {
+pub(crate) fn eventually(what: &str, test: impl Fn() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !test() {
         assert!(Instant::now() < end, "never happened: {what}");
