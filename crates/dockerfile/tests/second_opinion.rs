@@ -78,6 +78,7 @@ fn theirs(text: &str) -> Vec<Seen> {
     file.instructions.iter().map(seen).collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each of their types")]
 fn seen(instruction: &other::Instruction<'_>) -> Seen {
     use other::Instruction as I;
     let command = |command: &other::Command<'_>| match command {

@@ -76,14 +76,9 @@ impl Patterns {
 
     /// The last pattern that matches a path or one of its parents.
     fn deciding(&self, path: &str) -> Option<usize> {
-        let ends = path
-            .match_indices('/')
-            .map(|(at, _)| at)
-            .chain([path.len()]);
-        let parents: Vec<&str> = ends.map(|end| &path[..end]).collect();
         self.0
             .iter()
-            .rposition(|pattern| parents.iter().any(|parent| pattern.tokens.matches(parent)))
+            .rposition(|pattern| pattern.tokens.matches_or_parent(path))
     }
 }
 
@@ -219,6 +214,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_matches_a_parent_matches_what_is_below(
+            pattern in r"[ab*?/]{1,8}",
+            path in "[ab]{1,2}(/[ab]{1,2}){0,3}",
+        ) {
+            let list = patterns(&[&pattern]);
+            let by_parents = path
+                .match_indices('/')
+                .map(|(at, _)| at)
+                .chain([path.len()])
+                .any(|end| list.0[0].tokens.matches(&path[..end]));
+            prop_assert_eq!(list.matches(&path), by_parents);
+        }
+
         #[test]
         fn a_passed_by_directory_has_no_wanted_path(
             list in prop::collection::vec(r"!?[ab*/.]{1,6}", 1..6),

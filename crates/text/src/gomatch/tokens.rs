@@ -74,45 +74,67 @@ impl Tokens {
 
     /// Whether the whole name matches.
     pub(super) fn matches(&self, name: &str) -> bool {
-        self.run(name)[self.0.len()]
+        self.run(name, |_, _| false)
+            .is_some_and(|live| live[self.0.len()])
+    }
+
+    /// Whether a path matches, or one of its parents: what stands before a slash.
+    pub(super) fn matches_or_parent(&self, path: &str) -> bool {
+        let end = self.0.len();
+        let mut parent = false;
+        let live = self.run(path, |live, next| {
+            parent = next == '/' && live[end];
+            parent
+        });
+        parent || live.is_some_and(|live| live[end])
     }
 
     /// Whether some name that begins with `prefix`, and is longer, could match.
     pub(super) fn could_continue(&self, prefix: &str) -> bool {
         // Whatever token comes next, some further text satisfies it and those behind it.
-        let live = self.run(prefix);
-        live[..self.0.len()].contains(&true)
+        let live = self.run(prefix, |_, _| false);
+        live.is_some_and(|live| live[..self.0.len()].contains(&true))
     }
 
     /// The states that are live after `name`: state n says that the first n tokens are
-    /// satisfied.
-    fn run(&self, name: &str) -> Vec<bool> {
+    /// satisfied. `None` as soon as none is, or if `stop` says so of the states before a
+    /// character: the common pattern differs from a path in its first letters.
+    fn run(&self, name: &str, mut stop: impl FnMut(&[bool], char) -> bool) -> Option<Vec<bool>> {
         let mut live = vec![false; self.0.len() + 1];
+        let mut next = live.clone();
         live[0] = true;
         self.pass_free(&mut live);
         for c in name.chars() {
-            let mut next = vec![false; live.len()];
-            for (state, token) in self.0.iter().enumerate().filter(|(state, _)| live[*state]) {
-                match token {
-                    Token::Char(wanted) => next[state + 1] |= *wanted == c,
-                    Token::Any => next[state + 1] |= c != '/',
-                    Token::Star => next[state] |= c != '/',
-                    Token::Class { negated, ranges } => {
-                        let inside = ranges.iter().any(|&(low, high)| low <= c && c <= high);
-                        next[state + 1] |= inside != *negated;
-                    }
-                    Token::Rest => next[state] = true,
-                    Token::MaybeDirs => {}
-                    Token::Dirs => {
-                        next[state] = true;
-                        next[state + 1] |= c == '/';
-                    }
+            if stop(&live, c) || !self.step(&live, c, &mut next) {
+                return None;
+            }
+            std::mem::swap(&mut live, &mut next);
+        }
+        Some(live)
+    }
+
+    /// The states after one more character; whether there are any.
+    fn step(&self, live: &[bool], c: char, next: &mut [bool]) -> bool {
+        next.fill(false);
+        for (state, token) in self.0.iter().enumerate().filter(|(state, _)| live[*state]) {
+            match token {
+                Token::Char(wanted) => next[state + 1] |= *wanted == c,
+                Token::Any => next[state + 1] |= c != '/',
+                Token::Star => next[state] |= c != '/',
+                Token::Class { negated, ranges } => {
+                    let inside = ranges.iter().any(|&(low, high)| low <= c && c <= high);
+                    next[state + 1] |= inside != *negated;
+                }
+                Token::Rest => next[state] = true,
+                Token::MaybeDirs => {}
+                Token::Dirs => {
+                    next[state] = true;
+                    next[state + 1] |= c == '/';
                 }
             }
-            self.pass_free(&mut next);
-            live = next;
         }
-        live
+        self.pass_free(next);
+        next.contains(&true)
     }
 
     /// Tokens that may match nothing are passed by.
