@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use model::Digest;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
-use crate::{Result, Store};
+use crate::root::make_dirs;
+use crate::{Result, Store, record};
 
 /// `build/`.
 #[derive(Debug, Clone, Copy)]
@@ -15,27 +17,63 @@ pub struct BuildCache<'s> {
 }
 
 impl BuildCache<'_> {
-    /// What a step made, if it is known and its layers are still here.
+    fn dir(&self) -> PathBuf {
+        self.store.root().join("build")
+    }
+
+    fn path(&self, key: &Digest) -> PathBuf {
+        self.dir().join(format!("{}.json", key.hex()))
+    }
+
+    /// What a step made, if it is known.
     pub fn get(&self, key: &Digest) -> Result<Option<Value>> {
-        let _ = key;
-        todo!()
+        record::read_value(&self.path(key))
     }
 
     /// Remembers what a step made. Not durable by itself: a power cut may lose it.
     pub fn put(&self, key: &Digest, value: &Value) -> Result<()> {
-        let _ = (key, value);
-        todo!()
+        record::write(self.store, &self.path(key), value, false)
+    }
+
+    /// All records.
+    pub fn list(&self) -> Result<Vec<(Digest, Value)>> {
+        let mut found = Vec::new();
+        for name in record::names(&self.dir())? {
+            let Some(hex) = name.strip_suffix(".json") else {
+                continue;
+            };
+            let Ok(key) = format!("sha256:{hex}").parse::<Digest>() else {
+                continue;
+            };
+            // One that another command removes meanwhile is none.
+            if let Some(value) = self.get(&key)? {
+                found.push((key, value));
+            }
+        }
+        Ok(found)
     }
 
     /// Forgets everything; the layers go with the next collection. Returns how many
     /// records there were.
     pub fn clear(&self) -> Result<usize> {
-        todo!()
+        let mut count = 0;
+        for name in record::names(&self.dir())? {
+            if name.ends_with(".json") && record::remove(&self.dir().join(name))? {
+                count += 1;
+            }
+        }
+        for name in record::names(&self.dir().join("mounts"))? {
+            self.store.discard(&self.dir().join("mounts").join(name))?;
+        }
+        Ok(count)
     }
 
     /// The directory of a cache mount; made if absent.
     pub fn mount(&self, id: &str) -> Result<PathBuf> {
-        let _ = id;
-        todo!()
+        // Any text may be an id, so its hash is the name.
+        let hash = Digest::from_sha256(Sha256::digest(id.as_bytes()).into());
+        let path = self.dir().join("mounts").join(hash.hex());
+        make_dirs(&path)?;
+        Ok(path)
     }
 }

@@ -1,6 +1,18 @@
 //! Collection: blobs and layers that nothing refers to go to the trash.
+//!
+//! Roots are image records and names, containers' records, and every digest that the
+//! build cache mentions. Collection holds the store's lock exclusively and only tries
+//! for it; whoever makes references holds it shared from the first look for a blob or
+//! layer until its reference is recorded.
 
-use crate::{Result, Store};
+use std::collections::HashSet;
+use std::path::Path;
+
+use model::Digest;
+use serde_json::Value;
+use sys::fs::FileLock;
+
+use crate::{Result, Store, record};
 
 /// What a collection found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,6 +29,66 @@ impl Store {
     /// Removes unreferenced blobs and layers. `None` if another command is busy with
     /// references: then a later collection does it.
     pub fn collect(&self) -> Result<Option<Collected>> {
-        todo!()
+        let Some(_lock) = FileLock::try_exclusive(&self.root().join("lock"))? else {
+            return Ok(None);
+        };
+        let kept = self.kept()?;
+        let mut collected = Collected::default();
+        let blobs = self.root().join("blobs/sha256");
+        for path in unreferenced(&blobs, &kept)? {
+            collected.blobs += 1;
+            collected.bytes += std::fs::metadata(&path).map_or(0, |m| m.len());
+            self.discard(&path)?;
+        }
+        for path in unreferenced(&self.root().join("layers"), &kept)? {
+            collected.layers += 1;
+            collected.bytes += crate::layers::recorded_size(&path);
+            self.discard(&path)?;
+        }
+        Ok(Some(collected))
     }
+
+    /// Every digest that something refers to: manifests, configurations, compressed
+    /// layers, diff ids and chain ids. They cannot be mistaken for each other.
+    fn kept(&self) -> Result<HashSet<Digest>> {
+        let mut kept = HashSet::new();
+        for manifest in self.images().manifests()? {
+            // An image that cannot be read keeps what can be read of it.
+            if let Ok(image) = self.images().load(&manifest) {
+                kept.insert(image.id);
+                kept.extend(image.manifest.layers.into_iter().map(|l| l.digest));
+                kept.extend(crate::layers::chain_ids(&image.layers));
+                kept.extend(image.layers);
+            }
+            kept.insert(manifest);
+        }
+        for container in self.containers().list()? {
+            kept.insert(container.image.id);
+            kept.insert(container.image.digest);
+            kept.extend(crate::layers::chain_ids(&container.layers));
+            kept.extend(container.layers);
+        }
+        for (_, value) in self.build_cache().list()? {
+            mentioned(&value, &mut kept);
+        }
+        Ok(kept)
+    }
+}
+
+/// Collects every digest in a JSON value.
+fn mentioned(value: &Value, kept: &mut HashSet<Digest>) {
+    match value {
+        Value::String(text) => kept.extend(text.parse::<Digest>()),
+        Value::Array(items) => items.iter().for_each(|v| mentioned(v, kept)),
+        Value::Object(fields) => fields.values().for_each(|v| mentioned(v, kept)),
+        _ => {}
+    }
+}
+
+/// Entries of a directory named by hexadecimal digits that nothing keeps.
+fn unreferenced(dir: &Path, kept: &HashSet<Digest>) -> Result<Vec<std::path::PathBuf>> {
+    let mut names = record::names(dir)?;
+    let digest = |name: &str| format!("sha256:{name}").parse::<Digest>();
+    names.retain(|name| digest(name).is_ok_and(|d| !kept.contains(&d)));
+    Ok(names.into_iter().map(|name| dir.join(name)).collect())
 }

@@ -5,8 +5,11 @@ use std::path::PathBuf;
 
 use model::{ContainerId, ContainerPlan, Digest};
 use serde::{Deserialize, Serialize};
+use sys::fs::FileLock;
 
-use crate::{Result, Store};
+use crate::record::{self, check_name};
+use crate::root::{make_dirs, random_hex};
+use crate::{Error, Result, Store};
 
 /// `containers/` and `names/`.
 #[derive(Debug, Clone, Copy)]
@@ -59,87 +62,232 @@ pub struct ContainerRecord {
 /// The layout of [`ContainerRecord`] that we write.
 pub const RECORD_VERSION: u32 = 1;
 
+/// The layout of [`ContainerPlan`] that we write.
+const PLAN_VERSION: u32 = 1;
+
 /// Holds a container's lock while it lives.
 #[derive(Debug)]
 #[must_use]
-pub struct ContainerLock;
+pub struct ContainerLock {
+    _lock: FileLock,
+}
 
 impl Containers<'_> {
     /// A fresh id.
     pub fn new_id(&self) -> Result<ContainerId> {
-        todo!()
+        Ok(random_hex()
+            .parse()
+            .expect("64 lower-case hexadecimal digits"))
     }
 
     /// `containers/<id>`.
     pub fn dir(&self, id: &ContainerId) -> PathBuf {
-        let _ = id;
-        todo!()
+        self.store.root().join("containers").join(id.as_str())
+    }
+
+    fn claim_path(&self, name: &str) -> PathBuf {
+        self.store.root().join("names").join(name)
+    }
+
+    /// Held while names change, so that a claim without a container is known to be
+    /// what a crash left.
+    fn names_lock(&self) -> Result<FileLock> {
+        Ok(FileLock::exclusive(&self.store.root().join("names/.lock"))?)
     }
 
     /// Records a container, claims its name, and makes `upper/` and `work/`. The plan
     /// names those paths through [`Containers::dir`].
     pub fn create(&self, record: &ContainerRecord, plan: &ContainerPlan) -> Result<()> {
-        let _ = (record, plan);
-        todo!()
+        check_name("container", &record.name)?;
+        let temp = self.store.temp_dir()?;
+        for name in ["upper", "work"] {
+            make_dirs(&temp.path().join(name))?;
+        }
+        // What the container's `/` looks like; overlay takes it from the upper layer.
+        sys::fs::DirFd::open(&temp.path().join("upper"))?.chmod_self(0o755)?;
+        record::write(
+            self.store,
+            &temp.path().join("config.json"),
+            plan,
+            record.durable,
+        )?;
+        record::write(
+            self.store,
+            &temp.path().join("record.json"),
+            record,
+            record.durable,
+        )?;
+
+        let _names = self.names_lock()?;
+        self.claim(&record.name, &record.id)?;
+        if let Err(e) = temp.keep(&self.dir(&record.id)) {
+            let _ = record::remove(&self.claim_path(&record.name));
+            return Err(e);
+        }
+        if record.durable {
+            sys::fs::sync_dir(&self.store.root().join("names"))?;
+            sys::fs::sync_dir(&self.store.root().join("containers"))?;
+        }
+        Ok(())
+    }
+
+    /// Claims a name by exclusive create. The caller holds the names' lock.
+    fn claim(&self, name: &str, id: &ContainerId) -> Result<()> {
+        use std::io::Write;
+        let path = self.claim_path(name);
+        if let Some(holder) = self.claimed(name)? {
+            if self.dir(&holder).exists() {
+                let holder = holder.short().to_owned();
+                return Err(Error::NameTaken {
+                    name: name.to_owned(),
+                    holder,
+                });
+            }
+            record::remove(&path)?;
+        }
+        let error = |act, e| sys::Error::new(act, path.display().to_string(), e);
+        let mut file = std::fs::File::create_new(&path).map_err(|e| error("create", e))?;
+        file.write_all(id.as_str().as_bytes())
+            .map_err(|e| error("write", e))?;
+        Ok(())
+    }
+
+    /// Who holds a name; a claim that a crash left half-written holds nothing.
+    fn claimed(&self, name: &str) -> Result<Option<ContainerId>> {
+        let path = self.claim_path(name);
+        match sys::fs::read_limited(&path, 256)? {
+            None => Ok(None),
+            Some(bytes) => match String::from_utf8_lossy(&bytes).trim().parse() {
+                Ok(id) => Ok(Some(id)),
+                Err(_) => record::remove(&path).map(|_| None),
+            },
+        }
     }
 
     /// Writes the plan anew, e.g. before a start.
     pub fn update_plan(&self, plan: &ContainerPlan) -> Result<()> {
-        let _ = plan;
-        todo!()
+        let durable = self.get(&plan.id)?.durable;
+        record::write(
+            self.store,
+            &self.dir(&plan.id).join("config.json"),
+            plan,
+            durable,
+        )
     }
 
     /// Writes the record anew (not its name: see [`Containers::rename`]).
     pub fn update(&self, record: &ContainerRecord) -> Result<()> {
-        let _ = record;
-        todo!()
+        let path = self.dir(&record.id).join("record.json");
+        record::write(self.store, &path, record, record.durable)
     }
 
     /// Gives a container another name.
     pub fn rename(&self, id: &ContainerId, name: &str) -> Result<()> {
-        let _ = (id, name);
-        todo!()
+        check_name("container", name)?;
+        let _names = self.names_lock()?;
+        let mut record = self.get(id)?;
+        let mut plan = self.plan(id)?;
+        if record.name == name {
+            return Ok(());
+        }
+        self.claim(name, id)?;
+        let old = std::mem::replace(&mut record.name, name.to_owned());
+        name.clone_into(&mut plan.name);
+        self.update(&record)?;
+        self.update_plan(&plan)?;
+        record::remove(&self.claim_path(&old)).map(drop)
     }
 
     /// All containers, the youngest first.
     pub fn list(&self) -> Result<Vec<ContainerRecord>> {
-        todo!()
+        let mut found = Vec::new();
+        for name in record::names(&self.store.root().join("containers"))? {
+            let Ok(id) = name.parse() else { continue };
+            match self.get(&id) {
+                Err(Error::NoContainer(_)) => {}
+                other => found.push(other?),
+            }
+        }
+        found.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
+        Ok(found)
     }
 
     /// Reads a record.
     pub fn get(&self, id: &ContainerId) -> Result<ContainerRecord> {
-        let _ = id;
-        todo!()
+        record::read(&self.dir(id).join("record.json"), RECORD_VERSION)?
+            .ok_or_else(|| Error::NoContainer(id.short().to_owned()))
     }
 
     /// Reads a plan.
     pub fn plan(&self, id: &ContainerId) -> Result<ContainerPlan> {
-        let _ = id;
-        todo!()
+        record::read(&self.dir(id).join("config.json"), PLAN_VERSION)?
+            .ok_or_else(|| Error::NoContainer(id.short().to_owned()))
     }
 
     /// Finds a container by id, name, or a prefix of its id.
     pub fn find(&self, text: &str) -> Result<ContainerRecord> {
-        let _ = text;
-        todo!()
+        if let Ok(id) = text.parse() {
+            match self.get(&id) {
+                Err(Error::NoContainer(_)) => {}
+                other => return other,
+            }
+        }
+        if check_name("container", text).is_ok()
+            && let Some(id) = self.claimed(text)?
+        {
+            match self.get(&id) {
+                Err(Error::NoContainer(_)) => {}
+                other => return other,
+            }
+        }
+        let mut ids = record::names(&self.store.root().join("containers"))?;
+        ids.retain(|id| !text.is_empty() && id.starts_with(text));
+        let absent = || Error::NoContainer(text.to_owned());
+        match ids.as_slice() {
+            [] => Err(absent()),
+            [id] => self.get(&id.parse().map_err(|_| absent())?),
+            _ => Err(Error::Ambiguous {
+                kind: "container",
+                prefix: text.to_owned(),
+                matches: ids.iter().map(|id| id.chars().take(12).collect()).collect(),
+            }),
+        }
+    }
+
+    fn lock_path(&self, id: &ContainerId) -> Result<PathBuf> {
+        let dir = self.dir(id);
+        match dir.exists() {
+            true => Ok(dir.join("lock")),
+            false => Err(Error::NoContainer(id.short().to_owned())),
+        }
     }
 
     /// Waits for the container's lock: held while its state is changed.
     pub fn lock(&self, id: &ContainerId) -> Result<ContainerLock> {
-        let _ = id;
-        todo!()
+        let _lock = FileLock::exclusive(&self.lock_path(id)?)?;
+        Ok(ContainerLock { _lock })
     }
 
     /// Takes the container's lock if it is free.
     pub fn try_lock(&self, id: &ContainerId) -> Result<Option<ContainerLock>> {
-        let _ = id;
-        todo!()
+        let lock = FileLock::try_exclusive(&self.lock_path(id)?)?;
+        Ok(lock.map(|_lock| ContainerLock { _lock }))
     }
 
     /// Forgets a container and moves its directory to the trash. It must not run any
     /// more; whether it does is not looked at.
     pub fn remove(&self, id: &ContainerId) -> Result<()> {
-        let _ = id;
-        todo!()
+        let record = self.get(id);
+        let _names = self.names_lock()?;
+        // A damaged record must not keep its container for ever.
+        if let Ok(record) = &record
+            && self.claimed(&record.name)?.as_ref() == Some(id)
+        {
+            record::remove(&self.claim_path(&record.name))?;
+        }
+        match self.dir(id).exists() {
+            true => self.store.discard(&self.dir(id)),
+            false => Err(Error::NoContainer(id.short().to_owned())),
+        }
     }
 }

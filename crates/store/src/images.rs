@@ -1,8 +1,35 @@
 //! Images: which manifests are kept, and under which names.
 
-use model::{Descriptor, Digest, ImageConfig, Manifest, Reference};
+use std::path::PathBuf;
 
-use crate::{LayerInfo, Result, Store};
+use model::image::media;
+use model::{Descriptor, Digest, ImageConfig, Manifest, Reference};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::root::now;
+use crate::{Error, LayerInfo, Result, Store, record};
+
+const VERSION: u32 = 1;
+
+/// `images/refs/<hash>`: a name. The file is named by the hash of the reference,
+/// because a reference may be longer than a file's name.
+#[derive(Debug, Serialize, Deserialize)]
+struct RefRecord {
+    version: u32,
+    reference: Reference,
+    id: Digest,
+    manifest: Digest,
+}
+
+/// `images/ids/<hex>`: an image, tagged or not.
+#[derive(Debug, Serialize, Deserialize)]
+struct IdRecord {
+    version: u32,
+    id: Digest,
+    manifest: Digest,
+    recorded: String,
+}
 
 /// `images/`.
 #[derive(Debug, Clone, Copy)]
@@ -54,67 +81,328 @@ pub enum Removal {
 }
 
 impl Images<'_> {
+    fn ref_path(&self, reference: &Reference) -> PathBuf {
+        let hash = Digest::from_sha256(Sha256::digest(reference.to_string()).into());
+        self.store.root().join("images/refs").join(hash.hex())
+    }
+
+    fn id_path(&self, id: &Digest) -> PathBuf {
+        self.store.root().join("images/ids").join(id.hex())
+    }
+
     /// Records an image whose manifest and configuration are blobs and whose layers
     /// are here, so that collection keeps it; names it if a reference is given.
     pub fn put(&self, manifest: &Digest, reference: Option<&Reference>) -> Result<Image> {
-        let _ = (manifest, reference);
-        todo!()
+        let image = self.load(manifest)?;
+        if let Some(absent) = image.layers.iter().find(|l| !self.store.layers().has(l)) {
+            return Err(Error::NoLayer((*absent).clone()));
+        }
+        self.store.layers().seal(&image.layers)?;
+        let known = IdRecord {
+            version: VERSION,
+            id: image.id.clone(),
+            manifest: manifest.clone(),
+            recorded: now(),
+        };
+        record::write(self.store, &self.id_path(&image.id), &known, true)?;
+        if let Some(reference) = reference {
+            self.name(&image.id, manifest, reference)?;
+        }
+        Ok(image)
+    }
+
+    fn name(&self, id: &Digest, manifest: &Digest, reference: &Reference) -> Result<()> {
+        let name = RefRecord {
+            version: VERSION,
+            reference: reference.clone(),
+            id: id.clone(),
+            manifest: manifest.clone(),
+        };
+        record::write(self.store, &self.ref_path(reference), &name, true)
     }
 
     /// Makes an image of our own from layers that are here. Layers that have no blob
-    /// are described as plain tars; `Manifest` and configuration become blobs.
+    /// are described as plain tars; manifest and configuration become blobs.
     pub fn create(
         &self,
         config: &ImageConfig,
         layers: &[ImageLayer],
         reference: Option<&Reference>,
     ) -> Result<Image> {
-        let _ = (config, layers, reference);
-        todo!()
+        let mut config = config.clone();
+        config.rootfs.kind = "layers".into();
+        config.rootfs.diff_ids = layers.iter().map(|l| l.diff_id.clone()).collect();
+        let raw_config = to_json(&config);
+        let descriptors: Result<Vec<Descriptor>> =
+            layers.iter().map(|l| self.describe(l)).collect();
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: Some(media::OCI_MANIFEST.into()),
+            config: Descriptor {
+                media_type: media::OCI_CONFIG.into(),
+                digest: self.store.blobs().put(&raw_config, None)?,
+                size: raw_config.len() as u64,
+                platform: None,
+                annotations: Default::default(),
+            },
+            layers: descriptors?,
+            annotations: Default::default(),
+        };
+        let digest = self.store.blobs().put(&to_json(&manifest), None)?;
+        self.put(&digest, reference)
+    }
+
+    fn describe(&self, layer: &ImageLayer) -> Result<Descriptor> {
+        if let Some(descriptor) = &layer.descriptor {
+            return Ok(oci_layer(descriptor));
+        }
+        let info = self.store.layers().info(&layer.diff_id)?;
+        Ok(Descriptor {
+            media_type: media::OCI_LAYER.into(),
+            digest: info.diff_id,
+            size: info.size,
+            platform: None,
+            annotations: Default::default(),
+        })
     }
 
     /// Names an image, taking the name from any other.
     pub fn tag(&self, id: &Digest, reference: &Reference) -> Result<()> {
-        let _ = (id, reference);
-        todo!()
+        let known = self.by_id(id)?;
+        self.name(id, &known.manifest, reference)
     }
 
-    /// Takes a name away. Whether it was there.
+    fn by_id(&self, id: &Digest) -> Result<IdRecord> {
+        record::read(&self.id_path(id), VERSION)?
+            .ok_or_else(|| Error::NoImage(id.as_str().to_owned()))
+    }
+
+    /// Takes a name away. Whether it was there. The image stays, perhaps nameless.
     pub fn untag(&self, reference: &Reference) -> Result<bool> {
-        let _ = reference;
-        todo!()
+        record::remove(&self.ref_path(reference))
+    }
+
+    fn refs(&self) -> Result<Vec<RefRecord>> {
+        let dir = self.store.root().join("images/refs");
+        let mut found = Vec::new();
+        for name in record::names(&dir)? {
+            // One that goes meanwhile is none.
+            found.extend(record::read::<RefRecord>(&dir.join(name), VERSION)?);
+        }
+        found.sort_by(|a, b| a.reference.cmp(&b.reference));
+        Ok(found)
+    }
+
+    fn ids(&self) -> Result<Vec<IdRecord>> {
+        let dir = self.store.root().join("images/ids");
+        let mut found = Vec::new();
+        for name in record::names(&dir)? {
+            found.extend(record::read::<IdRecord>(&dir.join(name), VERSION)?);
+        }
+        Ok(found)
+    }
+
+    /// Digests of all manifests that a name or an image record keeps.
+    pub(crate) fn manifests(&self) -> Result<Vec<Digest>> {
+        let names = self.refs()?.into_iter().map(|r| r.manifest);
+        Ok(names
+            .chain(self.ids()?.into_iter().map(|i| i.manifest))
+            .collect())
     }
 
     /// All images, the youngest first.
     pub fn list(&self) -> Result<Vec<ImageSummary>> {
-        todo!()
+        let refs = self.refs()?;
+        let mut found = Vec::new();
+        for known in self.ids()? {
+            let image = self.load(&known.manifest)?;
+            let named = refs.iter().filter(|r| r.id == image.id);
+            found.push(ImageSummary {
+                size: self.size(&image),
+                id: image.id.clone(),
+                digest: image.digest,
+                references: named.map(|r| r.reference.clone()).collect(),
+                created: image.config.created,
+            });
+        }
+        found.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
+        Ok(found)
+    }
+
+    /// Bytes of an image's layers unpacked, as plain tars.
+    pub fn size(&self, image: &Image) -> u64 {
+        let size = |layer| self.store.layers().info(layer).map_or(0, |info| info.size);
+        image.layers.iter().map(size).sum()
     }
 
     /// The manifest digest of a name that is kept here.
     pub fn get(&self, reference: &Reference) -> Result<Option<Digest>> {
-        let _ = reference;
-        todo!()
+        Ok(self.by_name(reference)?.map(|r| r.manifest))
+    }
+
+    /// A reference with a digest also finds the image that came with that digest.
+    fn by_name(&self, reference: &Reference) -> Result<Option<RefRecord>> {
+        let exact = record::read::<RefRecord>(&self.ref_path(reference), VERSION)?;
+        let (None, Some(digest)) = (&exact, reference.digest()) else {
+            return Ok(exact);
+        };
+        let same = |r: &RefRecord| r.manifest == *digest && r.reference.name() == reference.name();
+        Ok(self.refs()?.into_iter().find(same))
     }
 
     /// Finds an image by reference, id, or a prefix of its id. The name it was found
     /// by comes along.
     pub fn resolve(&self, text: &str) -> Result<(Image, Option<Reference>)> {
-        let _ = text;
-        todo!()
+        let (known, reference) = self.lookup(text)?;
+        Ok((self.load(&known)?, reference))
+    }
+
+    /// As [`Images::resolve`], the manifest's digest only.
+    fn lookup(&self, text: &str) -> Result<(Digest, Option<Reference>)> {
+        if let Ok(reference) = text.parse::<Reference>()
+            && let Some(found) = self.by_name(&reference)?
+        {
+            return Ok((found.manifest, Some(found.reference)));
+        }
+        let prefix = text.strip_prefix("sha256:").unwrap_or(text);
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        let mut fitting = Vec::new();
+        if !prefix.is_empty() && prefix.bytes().all(hex) {
+            fitting = self.ids()?;
+            fitting.retain(|i| i.id.hex().starts_with(prefix));
+        }
+        match fitting.as_slice() {
+            [] => Err(Error::NoImage(text.to_owned())),
+            [one] => Ok((one.manifest.clone(), None)),
+            _ => Err(Error::Ambiguous {
+                kind: "image",
+                prefix: text.to_owned(),
+                matches: fitting.iter().map(|i| i.id.short().to_owned()).collect(),
+            }),
+        }
     }
 
     /// Reads an image's documents by the digest of its manifest.
     pub fn load(&self, manifest: &Digest) -> Result<Image> {
-        let _ = manifest;
-        todo!()
+        let blobs = self.store.blobs();
+        let bad = |reason: String| Error::BadImage {
+            image: manifest.short().to_owned(),
+            reason,
+        };
+        let raw_manifest = blobs.read(manifest)?;
+        let parsed: Manifest = serde_json::from_slice(&raw_manifest)
+            .map_err(|e| bad(format!("its manifest cannot be read: {e}")))?;
+        let raw_config = blobs.read(&parsed.config.digest)?;
+        let config: ImageConfig = serde_json::from_slice(&raw_config)
+            .map_err(|e| bad(format!("its configuration cannot be read: {e}")))?;
+        let layers = config.rootfs.diff_ids.clone();
+        if layers.len() != parsed.layers.len() {
+            let (m, c) = (parsed.layers.len(), layers.len());
+            return Err(bad(format!(
+                "its manifest has {m} layers, its configuration {c}"
+            )));
+        }
+        Ok(Image {
+            id: parsed.config.digest.clone(),
+            digest: manifest.clone(),
+            manifest: parsed,
+            raw_manifest,
+            config,
+            raw_config,
+            layers,
+        })
     }
 
     /// Removes an image as docker does: a name is taken away, and with the last one
-    /// the image goes. Refused if a container uses it, unless forced.
+    /// the image goes. Refused if a container uses it, unless forced. Its layers go
+    /// with the next collection.
     pub fn remove(&self, text: &str, force: bool) -> Result<Vec<Removal>> {
-        let _ = (text, force);
-        todo!()
+        let (manifest, named) = self.lookup(text)?;
+        let id = match self.load(&manifest) {
+            Ok(image) => image.id,
+            // What cannot be read must still be removable.
+            Err(e) => self.id_of(&manifest)?.ok_or(e)?,
+        };
+        let mut names: Vec<Reference> = self
+            .refs()?
+            .into_iter()
+            .filter(|r| r.id == id)
+            .map(|r| r.reference)
+            .collect();
+        let mut done = Vec::new();
+        if let Some(reference) = named {
+            if names.len() > 1 {
+                self.untag(&reference)?;
+                return Ok(vec![Removal::Untagged(reference)]);
+            }
+        } else if names.len() > 1 && !force {
+            let references = names.iter().map(Reference::familiar).collect();
+            return Err(Error::SeveralReferences {
+                id: id.short().to_owned(),
+                references,
+            });
+        }
+        if !force && let Some(user) = self.user(&id)? {
+            let what = format!("image {text}");
+            return Err(Error::InUse {
+                what,
+                by: format!("container {user}"),
+            });
+        }
+        for reference in names.drain(..) {
+            self.untag(&reference)?;
+            done.push(Removal::Untagged(reference));
+        }
+        record::remove(&self.id_path(&id))?;
+        done.push(Removal::Deleted(id));
+        Ok(done)
     }
+
+    fn id_of(&self, manifest: &Digest) -> Result<Option<Digest>> {
+        Ok(self
+            .ids()?
+            .into_iter()
+            .find(|i| i.manifest == *manifest)
+            .map(|i| i.id))
+    }
+
+    /// A container that was made from an image.
+    fn user(&self, id: &Digest) -> Result<Option<String>> {
+        let containers = self.store.containers().list()?;
+        let user = containers.into_iter().find(|c| c.image.id == *id);
+        Ok(user.map(|c| format!("{} ({})", c.id.short(), c.name)))
+    }
+
+    /// Removes images without a name that no container uses; with `all`, those with
+    /// names too.
+    pub fn prune(&self, all: bool) -> Result<Vec<Removal>> {
+        let used = self.store.containers().list()?;
+        let mut done = Vec::new();
+        for image in self.list()? {
+            let free = !used.iter().any(|c| c.image.id == image.id);
+            if free && (all || image.references.is_empty()) {
+                done.extend(self.remove(image.id.as_str(), true)?);
+            }
+        }
+        Ok(done)
+    }
+}
+
+/// An OCI manifest names its layers in OCI's words; the bytes are the same.
+fn oci_layer(descriptor: &Descriptor) -> Descriptor {
+    let media_type = match descriptor.media_type.as_str() {
+        media::DOCKER_LAYER => media::OCI_LAYER,
+        media::DOCKER_LAYER_GZIP => media::OCI_LAYER_GZIP,
+        other => other,
+    };
+    Descriptor {
+        media_type: media_type.into(),
+        ..descriptor.clone()
+    }
+}
+
+pub(crate) fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("plain data with string keys")
 }
 
 /// A layer of an image to be created.

@@ -37,6 +37,7 @@ pub mod images;
 pub mod layers;
 pub mod networks;
 pub mod projects;
+mod record;
 mod root;
 pub mod volumes;
 
@@ -50,3 +51,6 @@ pub use networks::{NetworkRecord, Networks};
 pub use projects::Projects;
 pub use root::{Options, SharedLock, Store};
 pub use volumes::{VolumeRecord, Volumes};
+
+#[cfg(test)]
+mod tests;
