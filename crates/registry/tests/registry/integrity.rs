@@ -7,12 +7,12 @@ use model::Descriptor;
 use model::event::Silent;
 use registry::{Client, Config, Error};
 
-use crate::kit::{Fake, Layout, Memory, Reply, Request, Server, amd64, pull, story};
+use crate::kit::{Fake, Layout, Memory, References, Reply, Request, Server, amd64, pull, story};
 
 /// A registry with one image, and its largest layer.
 fn server() -> (Server, Descriptor) {
     let server = Server::open();
-    server.fill(&Layout::single(), "a:1", &[]);
+    server.fill(&Layout::single().source(), "a:1", &[]);
     let pulled = pull(&server.reference("a:1"), &Memory::default()).unwrap();
     (server, pulled.contents.layers[1].clone())
 }

@@ -5,123 +5,31 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use model::event::{Event, EventSink, Silent};
 use model::image::{Manifest, media};
 use model::{Descriptor, Digest, Platform, Reference};
 use registry::{BlobSink, BlobSource, BoxError, Client, Config, Layer, Pulled};
 
-/// A registry process of its own, ended with the value.
-pub(crate) struct Server {
-    child: Child,
-    pub(crate) host: String,
-    directory: tempfile::TempDir,
+#[path = "../../../../tests/kit/server.rs"]
+mod server;
+
+pub(crate) use server::{Server, free_port, run};
+
+/// A registry's images as this crate names them.
+pub(crate) trait References {
+    fn reference(&self, rest: &str) -> Reference;
 }
 
-impl Server {
-    /// Anyone may do anything.
-    pub(crate) fn open() -> Self {
-        Self::start("")
-    }
-
-    /// Only user `kim` with password `pass:word` may.
-    pub(crate) fn guarded() -> Self {
-        Self::start("auth:\n  htpasswd:\n    realm: test\n    path: DIR/htpasswd\n")
-    }
-
-    fn start(extra: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let dir = directory.path().to_str().unwrap();
-        let port = free_port();
-        let config = format!(
-            "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: DIR/data\n\
-             http:\n  addr: 127.0.0.1:{port}\n  secret: test\n{extra}"
-        );
-        std::fs::write(
-            directory.path().join("config.yml"),
-            config.replace("DIR", dir),
-        )
-        .unwrap();
-        let passwords = run("htpasswd", &["-Bbn", "kim", "pass:word"]);
-        std::fs::write(directory.path().join("htpasswd"), passwords).unwrap();
-        let log = std::fs::File::create(directory.path().join("log")).unwrap();
-        let child = Command::new("docker-registry")
-            .args(["serve", &format!("{dir}/config.yml")])
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .expect("docker-registry is installed");
-        wait_for(port);
-        Self {
-            child,
-            host: format!("127.0.0.1:{port}"),
-            directory,
-        }
-    }
-
-    pub(crate) fn reference(&self, rest: &str) -> Reference {
-        format!("{}/{rest}", self.host).parse().unwrap()
-    }
-
-    /// Copies an OCI layout into the registry by skopeo.
-    pub(crate) fn fill(&self, image: &Layout, name: &str, options: &[&str]) {
-        let from = format!("oci:{}:latest", image.path().display());
-        let to = format!("docker://{}/{name}", self.host);
-        let mut args = vec!["copy", "--quiet", "--dest-tls-verify=false"];
-        args.extend_from_slice(options);
-        args.extend([from.as_str(), to.as_str()]);
-        run("skopeo", &args);
-    }
-
-    /// The raw manifest, as skopeo sees it.
-    pub(crate) fn raw(&self, name: &str) -> Vec<u8> {
-        let image = format!("docker://{}/{name}", self.host);
-        run(
-            "skopeo",
-            &["inspect", "--raw", "--tls-verify=false", &image],
-        )
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.directory.path()
+impl References for Server {
+    fn reference(&self, rest: &str) -> Reference {
+        self.name(rest).parse().unwrap()
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
-}
-
-fn wait_for(port: u16) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-        assert!(Instant::now() < deadline, "the registry did not start");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-pub(crate) fn run(program: &str, args: &[&str]) -> Vec<u8> {
-    let output = Command::new(program).args(args).output();
-    let output = output.unwrap_or_else(|e| panic!("{program} is needed: {e}"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {args:?}: {said}");
-    output.stdout
-}
-
-/// An image on disk in OCI layout: three gzip layers, the second of some MiB.
+/// An image on disk in OCI layout: three layers, the second of a MiB.
 pub(crate) struct Layout {
     directory: tempfile::TempDir,
 }
@@ -129,6 +37,11 @@ pub(crate) struct Layout {
 impl Layout {
     pub(crate) fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// In skopeo's notation.
+    pub(crate) fn source(&self) -> String {
+        format!("oci:{}:latest", self.path().display())
     }
 
     /// An image for this machine.
@@ -186,7 +99,7 @@ impl Layout {
     ) -> Descriptor {
         let mut layers = Vec::new();
         let mut diff_ids = Vec::new();
-        for (name, length) in [("etc/one", 100), ("big", 3 << 20), ("etc/three", 5000)] {
+        for (name, length) in [("etc/one", 100), ("big", 1 << 20), ("etc/three", 5000)] {
             let plain = tar_of(&format!("{name}-{architecture}"), &noise(length));
             diff_ids.push(digest_of(&plain));
             layers.push(self.blob(layer_type, &pack(&plain)));

@@ -7,8 +7,8 @@ use model::image::media;
 use registry::{Client, Config, Credentials, Error, credentials};
 
 use crate::kit::{
-    Fake, Layout, Memory, Reply, Server, amd64, client, describe, digest_of, login_file, pull, run,
-    story,
+    Fake, Layout, Memory, References, Reply, Server, amd64, client, describe, digest_of,
+    login_file, pull, run, story,
 };
 
 fn kim() -> Client {
@@ -54,7 +54,7 @@ fn a_login_file_opens_the_door() {
     let (_directory, path) = login_file();
     credentials::store(&path, &server.host, "kim", "pass:word").unwrap();
     let layout = Layout::single();
-    let from = format!("oci:{}:latest", layout.path().display());
+    let from = layout.source();
     let to = format!("docker://{}/a:1", server.host);
     // skopeo reads the file that we wrote.
     let auth = path.to_str().unwrap();

@@ -5,8 +5,8 @@ use model::image::media;
 use registry::{Document, Error};
 
 use crate::kit::{
-    Fake, Layout, Memory, Reply, Server, Told, amd64, client, describe, digest_of, free_port, pull,
-    story,
+    Fake, Layout, Memory, References, Reply, Server, Told, amd64, client, describe, digest_of,
+    free_port, pull, story,
 };
 
 #[test]
@@ -23,7 +23,7 @@ fn every_kind_of_image_arrives_bit_by_bit() {
         ("a/zstd:1", Layout::zstd(), &[], media::OCI_MANIFEST),
     ];
     for (name, image, options, media_type) in kinds {
-        server.fill(&image, name, options);
+        server.fill(&image.source(), name, options);
         let sink = Memory::default();
         let pulled = pull(&server.reference(name), &sink).unwrap();
         let raw = server.raw(name);
@@ -61,7 +61,7 @@ fn every_kind_of_image_arrives_bit_by_bit() {
 #[test]
 fn an_image_that_is_here_costs_one_head() {
     let server = Server::open();
-    server.fill(&Layout::single(), "a:1", &[]);
+    server.fill(&Layout::single().source(), "a:1", &[]);
     let proxy = Fake::before(&server.host, |_, reply| reply);
     let sink = Memory::default();
     let first = pull(&proxy.reference("a:1"), &sink).unwrap();
@@ -84,7 +84,7 @@ fn an_image_that_is_here_costs_one_head() {
 #[test]
 fn a_platform_is_chosen_from_an_index() {
     let server = Server::open();
-    server.fill(&Layout::index(), "multi:1", &["--all"]);
+    server.fill(&Layout::index().source(), "multi:1", &["--all"]);
     let sink = Memory::default();
     let reference = server.reference("multi:1");
     for architecture in ["amd64", "arm64"] {
@@ -112,7 +112,7 @@ fn a_platform_is_chosen_from_an_index() {
 #[test]
 fn an_image_for_another_machine_is_told() {
     let server = Server::open();
-    server.fill(&Layout::single(), "a:1", &[]);
+    server.fill(&Layout::single().source(), "a:1", &[]);
     let told = Told::default();
     let arm = "linux/arm64".parse().unwrap();
     client()

@@ -4,7 +4,7 @@ use model::event::Silent;
 use model::image::media;
 use registry::{Document, Error};
 
-use crate::kit::{Layout, Memory, Server, Told, client, digest_of, pull};
+use crate::kit::{Layout, Memory, References, Server, Told, client, digest_of, pull};
 
 #[test]
 fn a_pushed_image_keeps_its_digests() {
@@ -14,7 +14,7 @@ fn a_pushed_image_keeps_its_digests() {
         ("oci:1", &[] as &[&str]),
         ("docker:1", &["--format", "v2s2"]),
     ] {
-        server.fill(&image, name, options);
+        server.fill(&image.source(), name, options);
         let sink = Memory::default();
         let pulled = pull(&server.reference(name), &sink).unwrap();
         let target = server.reference(&format!("copy/{name}"));
@@ -45,7 +45,7 @@ fn a_pushed_image_keeps_its_digests() {
 #[test]
 fn an_index_is_pushed_with_its_manifests() {
     let server = Server::open();
-    server.fill(&Layout::index(), "multi:1", &["--all"]);
+    server.fill(&Layout::index().source(), "multi:1", &["--all"]);
     let sink = Memory::default();
     for platform in ["linux/amd64", "linux/arm64"] {
         let reference = server.reference("multi:1");
@@ -73,7 +73,7 @@ fn an_index_is_pushed_with_its_manifests() {
 #[test]
 fn a_source_that_fails_ends_the_push() {
     let server = Server::open();
-    server.fill(&Layout::single(), "a:1", &[]);
+    server.fill(&Layout::single().source(), "a:1", &[]);
     let pulled = pull(&server.reference("a:1"), &Memory::default()).unwrap();
     let error = client()
         .push(
