@@ -12,6 +12,7 @@ use crate::exec::{Execution, now};
 use crate::graph::Graph;
 use crate::lower::{Lowering, Shared};
 use crate::plan::{Base, Images, MountOpKind, Op, Origin, Plan, SourceOp, StagePlan};
+use crate::refuse;
 use crate::request::{Bases, BuildRequest, Built};
 use crate::scope::Globals;
 use crate::step::StepRunner;
@@ -34,11 +35,13 @@ pub fn build(
     let text = &request.dockerfile.text;
     let file_id = sources.add(request.dockerfile.name.clone(), text.clone());
     let (file, mut problems) = dockerfile::parse(file_id, text);
-    check(&sources, &problems)?;
     let globals = Globals::new(request, &file, &mut problems);
     let graph = Graph::new(&file, request, &globals, &mut problems);
+    for &index in &graph.order {
+        problems.extend(refuse::unsupported(&graph.stage(index).steps));
+    }
     check(&sources, &problems)?;
-    let images = resolve(&graph, bases)?;
+    let images = resolve(&graph, bases, &sources)?;
     let plan = plan(
         request,
         store,
@@ -86,9 +89,12 @@ fn check(sources: &Sources, problems: &[Diagnostic]) -> Result<()> {
     if !text::has_errors(problems) {
         return Ok(());
     }
+    let mut diagnostics = problems.to_vec();
+    diagnostics.sort_by_key(|d| d.span.map(|span| (span.file.0, span.start)));
+    diagnostics.dedup();
     Err(BuildError::Dockerfile(Box::new(Complaints {
         sources: sources.clone(),
-        diagnostics: problems.to_vec(),
+        diagnostics,
     })))
 }
 
@@ -103,7 +109,7 @@ fn render_warnings(sources: &Sources, problems: &[Diagnostic]) -> Vec<String> {
 }
 
 /// Has all images found, those of one platform at once.
-fn resolve(graph: &Graph<'_>, bases: &dyn Bases) -> Result<Images> {
+fn resolve(graph: &Graph<'_>, bases: &dyn Bases, sources: &Sources) -> Result<Images> {
     let mut wanted: Vec<(Platform, Vec<_>)> = Vec::new();
     for image in graph.images() {
         match wanted
@@ -116,7 +122,11 @@ fn resolve(graph: &Graph<'_>, bases: &dyn Bases) -> Result<Images> {
     }
     let mut images = Images::default();
     for (platform, references) in wanted {
-        let manifests = bases.resolve(&references, &platform)?;
+        let found = bases.resolve(&references, &platform);
+        let manifests = found.map_err(|source| BuildError::Base {
+            place: sources.place(graph.mention(source.reference.as_ref())),
+            source: Box::new(source),
+        })?;
         let named = references.into_iter().zip(manifests);
         let platform = platform.to_string();
         images
@@ -156,6 +166,7 @@ fn plan(
             let file = sources.add("ONBUILD", trigger.clone());
             let (step, mut found) = dockerfile::parse_trigger(file, &trigger);
             problems.append(&mut found);
+            problems.extend(refuse::unsupported(step.as_slice()));
             steps.extend(step);
         }
         steps.extend(graph.stage(index).steps.iter().cloned());

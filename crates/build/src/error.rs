@@ -68,9 +68,15 @@ pub enum BuildError {
         #[source]
         source: WriteError,
     },
-    /// A base image cannot be had.
-    #[error(transparent)]
-    Base(#[from] BaseError),
+    /// An image that the Dockerfile names cannot be had.
+    #[error("{place}: cannot get the image")]
+    Base {
+        /// Where it is named, as `file:line:column`.
+        place: String,
+        /// Why, with its name.
+        #[source]
+        source: Box<BaseError>,
+    },
     /// The context cannot be read.
     #[error("cannot read the build context {}", path.display())]
     Context {
@@ -93,7 +99,7 @@ impl BuildError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Step { source, .. } => source.hint.clone(),
-            Self::Base(error) => error.hint.clone(),
+            Self::Base { source, .. } => source.hint.clone(),
             Self::Missing { ignored: true, .. } => {
                 Some("a pattern of the .dockerignore file excludes it".into())
             }

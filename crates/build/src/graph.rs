@@ -2,7 +2,7 @@
 
 use dockerfile::{Dockerfile, Instruction, Stage, Word};
 use model::{Platform, Reference};
-use text::{Diagnostic, suggest};
+use text::{Diagnostic, Span, suggest};
 
 use crate::plan::{Base, ImageName, Origin};
 use crate::request::BuildRequest;
@@ -59,7 +59,7 @@ impl<'d> Graph<'d> {
 
     fn target(&self, request: &BuildRequest, problems: &mut Vec<Diagnostic>) -> Option<usize> {
         let Some(target) = &request.target else {
-            if self.stages.is_empty() {
+            if self.stages.is_empty() && problems.is_empty() {
                 problems.push(Diagnostic::error("the Dockerfile has no FROM instruction"));
             }
             return self.stages.len().checked_sub(1);
@@ -197,6 +197,25 @@ impl<'d> Graph<'d> {
             reference,
             platform,
         }))
+    }
+
+    /// Where an image is named first; without a name, where the target begins.
+    pub(crate) fn mention(&self, reference: Option<&Reference>) -> Span {
+        let is = |image: &ImageName| Some(&image.reference) == reference;
+        for &index in &self.order {
+            let stage = &self.stages[index];
+            if matches!(&self.bases[index], Some(Base::Image(image)) if is(image)) {
+                return stage.base.span;
+            }
+            for word in froms(stage) {
+                let origin = self.origin(Some(word), index, &mut vec![]);
+                if matches!(&origin, Some(Origin::Image(image)) if is(image)) {
+                    return word.span;
+                }
+            }
+        }
+        let target = self.order.last().expect("the graph has a target");
+        self.stages[*target].base.span
     }
 
     /// Every image that the needed stages name, without repetition.

@@ -15,6 +15,7 @@ mod graph;
 mod lower;
 mod meta;
 mod plan;
+mod refuse;
 pub mod request;
 mod run;
 mod scope;

@@ -10,6 +10,7 @@ use crate::error::{At, shorten};
 use crate::graph::Graph;
 use crate::meta;
 use crate::plan::{CopyOp, MountOp, MountOpKind, Op, PlannedStep, RunOp, Script, SourceOp};
+use crate::refuse;
 use crate::request::BuildRequest;
 use crate::scope::{Globals, Scope, env_value, expand};
 use crate::source;
@@ -133,7 +134,6 @@ impl<'a> Lowering<'a> {
     }
 
     fn run(&mut self, run: &Run, step: &Step) -> (Op, String) {
-        self.refuse_run(run, step.span);
         let mut script = None;
         let argv = match run.script() {
             dockerfile::Script::Exec(argv) => argv,
@@ -212,39 +212,12 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// What is parsed and cannot be done yet.
-    fn refuse_run(&mut self, run: &Run, span: Span) {
-        if let Some(security) = &run.security
-            && security.value == dockerfile::Security::Insecure
-        {
-            self.problem(
-                "RUN --security=insecure is not supported yet",
-                security.span,
-            );
-        }
-        if !run.devices.is_empty() {
-            self.problem("RUN --device is not supported yet", span);
-        }
-    }
-
     fn mount(&mut self, mount: &dockerfile::Mount, span: Span) -> Option<MountOp> {
         use dockerfile::MountKind;
         let target = mount.target.as_ref().map(|target| self.word(target));
         let kind = match mount.kind {
-            MountKind::Secret | MountKind::Ssh => {
-                self.problem(
-                    "RUN --mount of secrets and ssh agents is not supported yet",
-                    span,
-                );
-                return None;
-            }
-            MountKind::Cache if mount.from.is_some() || mount.source.is_some() => {
-                self.problem(
-                    "RUN --mount=type=cache with a source is not supported yet",
-                    span,
-                );
-                return None;
-            }
+            // Refused before.
+            MountKind::Secret | MountKind::Ssh => return None,
             MountKind::Cache => MountOpKind::Cache {
                 id: match &mount.id {
                     Some(id) => self.word(id),
@@ -316,56 +289,36 @@ impl<'a> Lowering<'a> {
     }
 
     fn copy(&mut self, copy: &Copy) -> Op {
-        if copy.parents {
-            self.problem("COPY --parents is not supported yet", copy.target.span);
-        }
-        self.refuse_exclude("COPY", &copy.exclude);
         let Some(origin) = self.origin(copy.from.as_ref()) else {
             return Op::Configure;
         };
         let sources = self.sources(&copy.sources, false);
-        Op::Copy(CopyOp {
+        Op::Copy(Box::new(CopyOp {
             origin,
             dest: self.dest("COPY", &copy.target, sources.len()),
             sources,
             chown: copy.chown.as_ref().map(|owner| self.word(owner)),
             chmod: self.chmod(copy.chmod.as_ref()),
-        })
+        }))
     }
 
     fn add(&mut self, add: &Add) -> Op {
-        if let Some(checksum) = &add.checksum {
-            self.problem("ADD --checksum is not supported yet", checksum.span);
-        }
-        if add.keep_git_dir {
-            self.problem("ADD --keep-git-dir is not supported yet", add.target.span);
-        }
-        self.refuse_exclude("ADD", &add.exclude);
         let sources = self.sources(&add.sources, add.unpack.unwrap_or(true));
         for (source, word) in sources.iter().zip(&add.sources) {
+            // Those without variables were refused before.
             if let (SourceOp::Path { text, .. }, Source::Path(word)) = (source, word)
-                && is_remote(text)
+                && refuse::is_remote(text)
             {
-                let message = "ADD from the network is not supported yet; RUN can fetch it";
-                self.problem(message, word.span);
+                self.problems.push(refuse::remote(word.span));
             }
         }
-        Op::Copy(CopyOp {
+        Op::Copy(Box::new(CopyOp {
             origin: crate::plan::Origin::Context,
             dest: self.dest("ADD", &add.target, sources.len()),
             sources,
             chown: add.chown.as_ref().map(|owner| self.word(owner)),
             chmod: self.chmod(add.chmod.as_ref()),
-        })
-    }
-
-    fn refuse_exclude(&mut self, keyword: &str, exclude: &[Word]) {
-        if let Some(first) = exclude.first() {
-            self.problem(
-                format!("{keyword} --exclude is not supported yet"),
-                first.span,
-            );
-        }
+        }))
     }
 
     fn sources(&mut self, sources: &[Source], unpack: bool) -> Vec<SourceOp> {
@@ -428,17 +381,4 @@ impl<'a> Lowering<'a> {
         let history = format!("WORKDIR {path}");
         (Op::Workdir(path), history)
     }
-}
-
-/// Whether `ADD` would fetch it: an address, or a git repository.
-fn is_remote(text: &str) -> bool {
-    let schemes = [
-        "http://",
-        "https://",
-        "git://",
-        "ssh://",
-        "git@",
-        "github.com/",
-    ];
-    schemes.iter().any(|scheme| text.starts_with(scheme))
 }

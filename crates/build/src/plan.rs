@@ -70,7 +70,7 @@ pub(crate) struct PlannedStep {
 #[derive(Debug)]
 pub(crate) enum Op {
     Run(Box<RunOp>),
-    Copy(CopyOp),
+    Copy(Box<CopyOp>),
     /// Makes a directory, if it is absent.
     Workdir(String),
     /// It was done while planning.

@@ -52,6 +52,7 @@ pub trait Bases: Sync {
     /// Makes all of `references` present in the store, pulling what is missing, and
     /// returns the digests of their manifests for `platform`, in the same order.
     /// Called once for each platform, and only with images that needed stages name.
+    #[expect(clippy::result_large_err, reason = "made once, when the build ends")]
     fn resolve(
         &self,
         references: &[Reference],

@@ -111,13 +111,13 @@ impl Meta {
             gid: stat.st_gid,
             size: stat.st_size as u64,
             rdev: stat.st_rdev,
-            links: stat.st_nlink as u64,
+            links: stat.st_nlink,
             id: FileId {
                 dev: stat.st_dev,
                 ino: stat.st_ino,
                 size: stat.st_size as u64,
-                mtime: nanos(stat.st_mtime, stat.st_mtime_nsec as u64),
-                ctime: nanos(stat.st_ctime, stat.st_ctime_nsec as u64),
+                mtime: nanos(stat.st_mtime, stat.st_mtime_nsec),
+                ctime: nanos(stat.st_ctime, stat.st_ctime_nsec),
             },
         }
     }

@@ -3,13 +3,20 @@
 //!
 //! The tests run as root, and fail where they do not.
 
+#![allow(
+    clippy::result_large_err,
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "test code"
+)]
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use build::{
     BaseError, Bases, BuildError, BuildRequest, Built, DockerfileText, RunStep, StepError,
@@ -202,7 +209,7 @@ impl Bench {
         std::fs::write(root.join("etc/group"), "root:x:0:\nstaff:x:50:ann\n").unwrap();
         std::fs::copy(BUSYBOX, root.join("bin/busybox")).expect("busybox-static is installed");
         for applet in [
-            "sh", "cat", "echo", "ls", "mkdir", "true", "env", "id", "ln", "rm", "touch",
+            "sh", "cat", "echo", "ls", "mkdir", "true", "env", "id", "ln", "rm", "touch", "chown",
         ] {
             std::fs::hard_link(root.join("bin/busybox"), root.join("bin").join(applet)).unwrap();
         }
