@@ -4,7 +4,10 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use model::container::*;
+use model::container::{
+    DEFAULT_CAPABILITIES, ExitRecord, NetworkMode, PlanPaths, ProcessPlan, RestartPolicy,
+    RootfsPlan, RunState, Seccomp, StopPlan,
+};
 use model::{ContainerId, ContainerPlan};
 use runtime::attach::{self, Client, Options, Outcome, Stdio};
 use runtime::frames::{Reply, Request, Stream};
@@ -13,7 +16,7 @@ use runtime::supervise;
 
 const APPLETS: &[&str] = &[
     "sh", "cat", "echo", "sleep", "true", "false", "seq", "stty", "tty", "dd", "head", "kill",
-    "md5sum", "printf", "test", "touch", "ps", "yes", "wc", "id",
+    "md5sum", "printf", "tr", "test", "touch", "ps", "yes", "wc", "id",
 ];
 
 /// One container; ended and removed on drop.
@@ -155,6 +158,13 @@ impl Container {
             .expect("an exit record")
     }
 
+    /// Waits until the supervisor is gone.
+    pub(crate) fn ended(&self) {
+        eventually("it has ended", || {
+            !liveness::is_held(self.run_dir()).unwrap()
+        });
+    }
+
     /// All lines of the log.
     pub(crate) fn log(&self) -> String {
         let mut text = String::new();
@@ -246,7 +256,11 @@ impl Attached {
 /// Runs the real client on pipes: what it printed, and how it ended.
 pub(crate) fn run_client(client: &mut Client, input: &str, options: &Options) -> (String, Outcome) {
     let (stdin, feed) = std::io::pipe().unwrap();
-    std::io::Write::write_all(&mut { feed }, input.as_bytes()).unwrap();
+    let input = input.to_owned();
+    let writer = std::thread::spawn(move || {
+        // Who ends before reading everything is not at fault.
+        let _ = std::io::Write::write_all(&mut { feed }, input.as_bytes());
+    });
     let (mut shown, stdout) = std::io::pipe().unwrap();
     let reader = std::thread::spawn(move || std::io::read_to_string(&mut shown).unwrap());
     let stderr = stdout.try_clone().unwrap();
@@ -256,6 +270,7 @@ pub(crate) fn run_client(client: &mut Client, input: &str, options: &Options) ->
         stderr: stderr.as_fd(),
     };
     let outcome = attach::run(client, stdio, options).unwrap();
-    drop((stdout, stderr));
+    drop((stdin, stdout, stderr));
+    writer.join().unwrap();
     (reader.join().unwrap(), outcome)
 }

@@ -4,17 +4,28 @@
 //! its own program: so this test is its own program, without the usual harness, and
 //! dispatches the hidden entries itself. Needs root.
 
+mod attached;
 mod kit;
 mod life;
 
 use std::ffi::OsString;
 use std::panic::catch_unwind;
 
+/// A test's name and body.
+type Test = (&'static str, fn());
+
+/// A hidden entry of this program's own: makes the file that it is given.
+const FOLLOWS: &str = "__follows";
+
 fn main() {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     match args.first().and_then(|word| word.to_str()) {
         Some(runtime::supervise::ENTRY) => std::process::exit(runtime::supervise::main(&args[1..])),
         Some(runtime::session::ENTRY) => std::process::exit(runtime::session::main(&args[1..])),
+        Some(FOLLOWS) => {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            std::fs::write(&args[1], "").unwrap();
+        }
         filter => run(filter.filter(|word| !word.starts_with('-'))),
     }
 }
@@ -24,8 +35,10 @@ fn run(filter: Option<&str>) {
         rustix::process::geteuid().is_root(),
         "these tests start containers as root"
     );
-    let tests = life::TESTS.iter();
-    let chosen = tests.filter(|(name, _)| filter.is_none_or(|f| name.contains(f)));
+    let tests = [life::TESTS, attached::TESTS].concat();
+    let chosen = tests
+        .iter()
+        .filter(|(name, _)| filter.is_none_or(|f| name.contains(f)));
     let mut failed = Vec::new();
     for (name, test) in chosen {
         let ok = catch_unwind(test).is_ok();
