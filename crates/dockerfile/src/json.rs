@@ -33,10 +33,10 @@ pub(crate) fn list(slice: Slice<'_>) -> List {
     }
 }
 
-/// Whether a text was probably meant as a list but is none: `['a', 'b']`.
+/// Whether a text that is no list was probably meant as one: `['a', 'b']`, `["a", "b"`. The
+/// shell's `[` is followed by a blank.
 pub(crate) fn looks_like_list(text: &str) -> bool {
-    let text = text.trim();
-    (text.starts_with("['") || text.starts_with("[\"")) && text.ends_with(']')
+    text.starts_with("['") || text.starts_with("[\"")
 }
 
 struct Reader<'a> {

@@ -49,7 +49,7 @@ pub fn parse_trigger(file: FileId, text: &str) -> (Option<Step>, Vec<Diagnostic>
 
 struct Parser {
     dockerfile: Dockerfile,
-    /// Whether there was a `FROM`, even a wrong one.
+    /// Whether there was a `FROM`, even a wrong one, or its absence was reported.
     began: bool,
     /// Instructions of the current stage of which only the last counts.
     single: Vec<(&'static str, Span)>,
@@ -182,14 +182,13 @@ impl Parser {
                 let args = args.into_iter().map(|value| Spanned { value, span });
                 self.dockerfile.global_args.extend(args);
             }
-            other => cx.report(
-                Diagnostic::error(format!(
-                    "`{}` stands before the first `FROM`",
-                    other.keyword()
-                ))
-                .at(span)
-                .hint("only `ARG` may"),
-            ),
+            _ if self.began => {}
+            other => {
+                // Once is enough: the others would be said to stand there too.
+                self.began = true;
+                let message = format!("`{}` stands before the first `FROM`", other.keyword());
+                cx.report(Diagnostic::error(message).at(span).hint("only `ARG` may"));
+            }
         }
     }
 

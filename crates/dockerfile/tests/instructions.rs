@@ -135,7 +135,7 @@ fn every_instruction_and_form() {
         (r#"RUN ["a", "b c"]"#, "run exec ‹a›‹b c›"),
         (r#"RUN [ "a" ] "#, "run exec ‹a›"),
         (r#"RUN ["a\t\"\u00e4\ud83d\ude00"]"#, "run exec ‹a\t\"ä😀›"),
-        (r#"RUN ["a"] && b"#, r#"run sh ‹["a"] && b›"#),
+        (r#"RUN [ "a" ] && b"#, r#"run sh ‹[ "a" ] && b›"#),
         ("RUN [ -f x ] || true", "run sh ‹[ -f x ] || true›"),
         ("RUN [[ a == b ]]", "run sh ‹[[ a == b ]]›"),
         ("RUN -- --x", "run sh ‹--x›"),

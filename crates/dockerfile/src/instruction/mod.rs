@@ -1,5 +1,8 @@
 //! What each instruction makes of its arguments.
 
+mod healthcheck;
+mod transfer;
+
 use text::{Diagnostic, Span};
 
 use crate::context::Context;
@@ -8,10 +11,7 @@ use crate::json::{self, List};
 use crate::mount;
 use crate::word::Slice;
 use crate::words::{blank_words, quoted_words};
-use crate::{
-    Add, Arg, Command, Copy, HealthCheck, Heredoc, Instruction, Network, Pair, Probe, Run,
-    Security, Source, Spanned, Word,
-};
+use crate::{Arg, Command, Heredoc, Instruction, Network, Pair, Run, Security, Spanned, Word};
 
 /// The keyword of an instruction, its arguments and its here-documents.
 pub(crate) struct Statement<'a> {
@@ -102,14 +102,14 @@ pub(crate) fn parse(cx: &mut Context, statement: Statement<'_>) -> Option<Instru
         "ENV" => Instruction::Env(pairs(cx, &statement)?),
         "MAINTAINER" => Instruction::Maintainer(rest.to_word()),
         "EXPOSE" => Instruction::Expose(expose(cx, rest)),
-        "COPY" => Instruction::Copy(copy(cx, flags, statement)?),
-        "ADD" => Instruction::Add(add(cx, flags, statement)?),
+        "COPY" => Instruction::Copy(transfer::copy(cx, flags, statement)?),
+        "ADD" => Instruction::Add(transfer::add(cx, flags, statement)?),
         "VOLUME" => Instruction::Volume(volume(cx, rest)?),
         "USER" => Instruction::User(whole(cx, rest)),
         "WORKDIR" => Instruction::Workdir(whole(cx, rest)),
         "STOPSIGNAL" => Instruction::StopSignal(whole(cx, rest)),
         "ARG" => Instruction::Arg(args(cx, rest)?),
-        "HEALTHCHECK" => Instruction::HealthCheck(healthcheck(cx, flags, rest)?),
+        "HEALTHCHECK" => Instruction::HealthCheck(healthcheck::parse(cx, flags, rest)?),
         "SHELL" => Instruction::Shell(shell(cx, rest)?),
         _ => return None,
     };
@@ -353,185 +353,6 @@ fn volume(cx: &mut Context, rest: Slice<'_>) -> Option<Vec<Word>> {
         return None;
     }
     Some(words)
-}
-
-/// The sources and the destination of `COPY` and `ADD`.
-fn transfer(cx: &mut Context, statement: Statement<'_>) -> Option<(Vec<Source>, Word)> {
-    let mut words = list(cx, statement.arguments)?;
-    let target = words.pop().filter(|_| !words.is_empty());
-    let Some(target) = target else {
-        let message = format!("`{}` has a source, but no destination", statement.keyword);
-        cx.report(
-            Diagnostic::error(message)
-                .at(statement.arguments.span())
-                .hint("write where to, as in `COPY . .`"),
-        );
-        return None;
-    };
-    if statement
-        .heredocs
-        .iter()
-        .any(|heredoc| heredoc.span == target.span)
-    {
-        let message = "a here-document cannot be the destination";
-        cx.report(Diagnostic::error(message).at(target.span));
-        return None;
-    }
-    let mut heredocs = statement.heredocs;
-    let sources = words.into_iter().map(|word| {
-        match heredocs
-            .iter()
-            .position(|heredoc| heredoc.span == word.span)
-        {
-            Some(at) => Source::Heredoc(heredocs.remove(at)),
-            None => Source::Path(word),
-        }
-    });
-    let sources: Vec<Source> = sources.collect();
-    for source in &sources {
-        if let Source::Heredoc(heredoc) = source
-            && let Err(diagnostic) = crate::expand_heredoc(heredoc, &|_| Some("x".to_owned()))
-        {
-            cx.report(diagnostic);
-        }
-    }
-    Some((sources, target))
-}
-
-fn copy(cx: &mut Context, mut flags: Flags, statement: Statement<'_>) -> Option<Copy> {
-    let (from, chown, chmod) = (
-        flags.value(cx, "from"),
-        flags.value(cx, "chown"),
-        flags.value(cx, "chmod"),
-    );
-    let link = flags.boolean(cx, "link").unwrap_or(false);
-    let parents = flags.boolean(cx, "parents").unwrap_or(false);
-    let exclude = flags.values(cx, "exclude");
-    cx.check_all(from.iter().chain(&chown).chain(&chmod).chain(&exclude));
-    let (sources, target) = transfer(cx, statement)?;
-    Some(Copy {
-        sources,
-        target,
-        from,
-        chown,
-        chmod,
-        link,
-        parents,
-        exclude,
-    })
-}
-
-fn add(cx: &mut Context, mut flags: Flags, statement: Statement<'_>) -> Option<Add> {
-    let (chown, chmod, checksum) = (
-        flags.value(cx, "chown"),
-        flags.value(cx, "chmod"),
-        flags.value(cx, "checksum"),
-    );
-    let link = flags.boolean(cx, "link").unwrap_or(false);
-    let keep_git_dir = flags.boolean(cx, "keep-git-dir").unwrap_or(false);
-    let unpack = flags.boolean(cx, "unpack");
-    let exclude = flags.values(cx, "exclude");
-    cx.check_all(chown.iter().chain(&chmod).chain(&checksum).chain(&exclude));
-    let (sources, target) = transfer(cx, statement)?;
-    Some(Add {
-        sources,
-        target,
-        chown,
-        chmod,
-        link,
-        keep_git_dir,
-        checksum,
-        unpack,
-        exclude,
-    })
-}
-
-fn healthcheck(cx: &mut Context, mut flags: Flags, rest: Slice<'_>) -> Option<HealthCheck> {
-    let (kind, rest) = rest.split_word();
-    match kind.as_str().to_ascii_uppercase().as_str() {
-        "NONE" if rest.is_empty() => return Some(HealthCheck::None),
-        "NONE" => {
-            let message = "`HEALTHCHECK NONE` takes no arguments";
-            cx.report(Diagnostic::error(message).at(rest.span()));
-            return None;
-        }
-        "CMD" => {}
-        _ => {
-            let message = format!("`HEALTHCHECK` does not know `{}`", kind.as_str());
-            cx.report(
-                Diagnostic::error(message)
-                    .at(kind.span())
-                    .hint("write `HEALTHCHECK CMD command`, or `HEALTHCHECK NONE`"),
-            );
-            return None;
-        }
-    }
-    let mut duration = |cx: &mut Context, name: &str| {
-        let word = flags.value(cx, name)?;
-        if is_duration(&word.text) {
-            return Some(word);
-        }
-        let message = format!("`{}` is no duration", word.text);
-        cx.report(
-            Diagnostic::error(message)
-                .at(word.span)
-                .hint("write it as 30s, 1m30s, 500ms"),
-        );
-        None
-    };
-    let (interval, timeout) = (duration(cx, "interval"), duration(cx, "timeout"));
-    let start_period = duration(cx, "start-period");
-    let start_interval = duration(cx, "start-interval");
-    let retries = flags
-        .value(cx, "retries")
-        .and_then(|word| retries(cx, &word));
-    if rest.is_empty() {
-        cx.report(Diagnostic::error("`HEALTHCHECK CMD` needs a command").at(kind.span()));
-        return None;
-    }
-    let command = command(cx, rest)?;
-    if matches!(&command, Command::Exec(argv) if argv.is_empty()) {
-        cx.report(Diagnostic::error("`HEALTHCHECK CMD` needs a command").at(rest.span()));
-        return None;
-    }
-    let probe = Probe {
-        command,
-        interval,
-        timeout,
-        start_period,
-        start_interval,
-        retries,
-    };
-    Some(HealthCheck::Probe(Box::new(probe)))
-}
-
-fn retries(cx: &mut Context, word: &Word) -> Option<u32> {
-    let retries = word.text.parse().ok();
-    if retries.is_none() {
-        let message = format!("`{}` is no number of retries", word.text);
-        cx.report(Diagnostic::error(message).at(word.span));
-    }
-    retries
-}
-
-/// Go's form: numbers with units, or a bare zero.
-fn is_duration(text: &str) -> bool {
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-            .unwrap_or(rest.len());
-        let (number, after) = rest.split_at(digits);
-        let unit = after
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(after.len());
-        let known = ["ns", "us", "µs", "μs", "ms", "s", "m", "h"].contains(&&after[..unit]);
-        if number.parse::<f64>().is_err() || !known {
-            return text == "0";
-        }
-        rest = &after[unit..];
-    }
-    !text.is_empty()
 }
 
 fn shell(cx: &mut Context, rest: Slice<'_>) -> Option<Vec<Word>> {
