@@ -1,1 +1,86 @@
-//! Compares what is wanted with what is, and does the difference.
+//! Compares what is wanted with what is, does the difference, reports events.
+//!
+//! The only crate that knows all the others. It never touches the terminal, reads no
+//! environment variable and knows no command line: a request goes in, events and an
+//! outcome come out.
+
+mod builds;
+mod container_plan;
+mod containers;
+mod create;
+mod error;
+mod gateway;
+mod images;
+mod logs;
+mod names;
+pub mod project;
+mod request;
+mod settings;
+pub mod signals;
+
+use store::Store;
+
+pub use builds::{BuildCommand, DockerfileSource};
+pub use containers::{ContainerView, Liveness};
+pub use create::DEFAULT_NETWORK;
+pub use error::{Error, Result};
+pub use build::StepNetwork;
+pub use gateway::{GATEWAY_ENTRY, run_gateway};
+pub use images::{Credentials, RegistryConfig, remove_login, store_login};
+pub use logs::{LogLine, LogQuery, parse_time};
+pub use request::{
+    ExecRequest, MountRequest, MountSource, NetworkAttachment, NetworkRequest, PullPolicy,
+    RunRequest,
+};
+pub use settings::Settings;
+pub use store::archive::Format as ArchiveFormat;
+pub use store::images::Removal;
+pub use store::{ContainerRecord, Error as StoreError, ImageSummary};
+
+/// The hidden entry of our program that removes a `--rm` container; its arguments are
+/// the store, the runtime directory and the container's id.
+pub const REMOVE_ENTRY: &str = "__remove";
+
+/// Does what requests ask for. Holds no state that is not on disk.
+#[derive(Debug)]
+pub struct Engine {
+    settings: Settings,
+    store: Store,
+}
+
+impl Engine {
+    /// Opens the store.
+    pub fn open(settings: Settings) -> Result<Self> {
+        let options = store::Options { rootless: settings.rootless };
+        let store = Store::open(&settings.root, options)?;
+        Ok(Self { settings, store })
+    }
+
+    /// The store, for whoever only looks.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Where everything is.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Makes a network.
+    pub fn create_network(
+        &self,
+        name: &str,
+        subnet: Option<(std::net::Ipv4Addr, u8)>,
+        internal: bool,
+    ) -> Result<store::NetworkRecord> {
+        let mut options = create::network_options();
+        options.subnet = subnet;
+        options.internal = internal;
+        Ok(self.store.networks().create(name, &options)?)
+    }
+}
+
+/// This moment, RFC 3339 with nanoseconds in UTC.
+pub(crate) fn now() -> String {
+    format!("{:.9}", jiff::Timestamp::now())
+}

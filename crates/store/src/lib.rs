@@ -31,6 +31,7 @@ pub mod archive;
 pub mod blobs;
 pub mod buildcache;
 pub mod collect;
+mod compress;
 pub mod containers;
 pub mod error;
 pub mod images;

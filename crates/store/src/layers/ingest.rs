@@ -65,6 +65,7 @@ pub(super) fn ingest(
         size,
         notes: unpacked.notes,
         implied: unpacked.implied,
+        generated: false,
         unsynced: None,
     };
     layers.publish(temp, record)

@@ -1,0 +1,275 @@
+//! `build`: hands the builder its bases and executes its RUN steps.
+
+use std::path::PathBuf;
+
+use build::{BaseError, Bases, BuildRequest, DockerfileText, RunStep, StepError, StepNetwork, StepRunner};
+use model::container::{
+    DEFAULT_CAPABILITIES, PlanPaths, ProcessPlan, RootfsPlan, Seccomp, StopPlan,
+};
+use model::event::EventSink;
+use model::{ContainerId, ContainerPlan, Digest, NetworkMode, NetworkPlan, Platform, Reference};
+
+use crate::create::{DEFAULT_NETWORK, network_options};
+use crate::{Engine, Error, PullPolicy, Result};
+
+/// What `build` is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct BuildCommand {
+    /// The directory that COPY reads.
+    pub context: PathBuf,
+    /// The Dockerfile.
+    pub dockerfile: DockerfileSource,
+    /// Stage to stop at.
+    pub target: Option<String>,
+    /// `--build-arg`.
+    pub args: Vec<(String, String)>,
+    /// Names of the result.
+    pub tags: Vec<Reference>,
+    /// Labels on top of the Dockerfile's.
+    pub labels: Vec<(String, String)>,
+    /// Execute every step.
+    pub no_cache: bool,
+    /// Ask the registry for bases even if they are here.
+    pub pull: bool,
+    /// Network of RUN steps.
+    pub network: StepNetwork,
+    /// Seconds since 1970 that the result carries.
+    pub source_date_epoch: Option<i64>,
+    /// What the image is for.
+    pub platform: Option<Platform>,
+}
+
+/// Where a Dockerfile comes from.
+#[derive(Debug, Clone)]
+pub enum DockerfileSource {
+    /// A file; relative to the context.
+    File(PathBuf),
+    /// Its text.
+    Text(String),
+}
+
+impl Default for DockerfileSource {
+    fn default() -> Self {
+        Self::File("Dockerfile".into())
+    }
+}
+
+impl Engine {
+    /// Builds an image.
+    pub fn build(&self, command: &BuildCommand, events: &dyn EventSink) -> Result<build::Built> {
+        let _shared = self.store.share()?;
+        let request = BuildRequest {
+            context: command.context.clone(),
+            dockerfile: read_dockerfile(command)?,
+            target: command.target.clone(),
+            build_args: command.args.clone(),
+            platform: command.platform.clone().unwrap_or_else(Platform::native),
+            tags: command.tags.clone(),
+            labels: command.labels.iter().cloned().collect(),
+            no_cache: command.no_cache,
+            network: command.network,
+            extra_hosts: Vec::new(),
+            source_date_epoch: command.source_date_epoch,
+        };
+        let policy = if command.pull { PullPolicy::Always } else { PullPolicy::Missing };
+        let bases = StoreBases { engine: self, policy, events };
+        let steps = Steps { engine: self };
+        Ok(build::build(&request, &self.store, &bases, &steps, events)?)
+    }
+}
+
+fn read_dockerfile(command: &BuildCommand) -> Result<DockerfileText> {
+    let path = match &command.dockerfile {
+        DockerfileSource::Text(text) => {
+            return Ok(DockerfileText { name: "Dockerfile".into(), text: text.clone(), ignore: None });
+        }
+        DockerfileSource::File(path) => command.context.join(path),
+    };
+    let text = std::fs::read_to_string(&path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => Error::invalid_hint(
+            format!("there is no Dockerfile at {}", path.display()),
+            "name it with -f, or give the directory that holds it",
+        ),
+        _ => Error::File { act: "read", path: path.clone(), source },
+    })?;
+    let mut ignore = path.clone().into_os_string();
+    ignore.push(".dockerignore");
+    Ok(DockerfileText {
+        name: path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
+        text,
+        ignore: std::fs::read_to_string(ignore).ok(),
+    })
+}
+
+/// Bases out of the store, pulled where they are missing.
+struct StoreBases<'e> {
+    engine: &'e Engine,
+    policy: PullPolicy,
+    events: &'e dyn EventSink,
+}
+
+impl Bases for StoreBases<'_> {
+    fn resolve(
+        &self,
+        references: &[Reference],
+        platform: &Platform,
+    ) -> std::result::Result<Vec<Digest>, BaseError> {
+        let one = |reference: &Reference| {
+            let found =
+                self.engine.image(&reference.to_string(), self.policy, Some(platform), self.events);
+            found.map(|image| image.digest).map_err(|error| BaseError {
+                reference: Some(reference.clone().into()),
+                message: format!("cannot get base image {}", reference.familiar()),
+                hint: error.hint(),
+                source: Some(Box::new(error)),
+            })
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = references.iter().map(|r| scope.spawn(move || one(r))).collect();
+            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+            threads.into_iter().map(join).collect()
+        })
+    }
+}
+
+/// Executes RUN steps in containers without a supervisor.
+struct Steps<'e> {
+    engine: &'e Engine,
+}
+
+impl StepRunner for Steps<'_> {
+    fn run(
+        &self,
+        step: &RunStep,
+        output: &mut dyn FnMut(&[u8]),
+    ) -> std::result::Result<i32, StepError> {
+        let plan = self.plan(step).map_err(|error| failed("cannot prepare the step", error))?;
+        let result = self.execute(&plan, output);
+        let _ = std::fs::remove_dir_all(&plan.paths.run_dir);
+        result
+    }
+}
+
+impl Steps<'_> {
+    fn execute(
+        &self,
+        plan: &ContainerPlan,
+        output: &mut dyn FnMut(&[u8]),
+    ) -> std::result::Result<i32, StepError> {
+        use std::io::Read;
+        let sys = |error| failed("cannot protect our own program", Error::Sys(error));
+        let exe = runtime::own_exe::protect().map_err(sys)?;
+        let mut child = runtime::step::spawn(&exe, plan).map_err(step_failed)?;
+        let mut buffer = vec![0; 64 << 10];
+        let mut pipe = std::fs::File::from(child.output.try_clone().map_err(|source| StepError {
+            message: "cannot read the step's output".into(),
+            hint: None,
+            source: Some(Box::new(source)),
+        })?);
+        loop {
+            match pipe.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => output(&buffer[..n]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(source) => {
+                    let _ = child.kill();
+                    return Err(StepError {
+                        message: "cannot read the step's output".into(),
+                        hint: None,
+                        source: Some(Box::new(source)),
+                    });
+                }
+            }
+        }
+        child.wait().map_err(step_failed)
+    }
+
+    fn plan(&self, step: &RunStep) -> Result<ContainerPlan> {
+        let engine = self.engine;
+        let id = engine.store.containers().new_id()?;
+        let run_dir = engine.settings.run.join("steps").join(id.short());
+        std::fs::create_dir_all(&run_dir).map_err(|source| Error::File {
+            act: "create",
+            path: run_dir.clone(),
+            source,
+        })?;
+        Ok(ContainerPlan {
+            version: crate::container_plan::PLAN_VERSION,
+            name: format!("build-{}", id.short()),
+            hostname: "buildkitsandbox".into(),
+            rootfs: RootfsPlan {
+                layers: step.layers.clone(),
+                upper: step.upper.clone(),
+                work: step.work.clone(),
+                read_only: false,
+                volatile: true,
+            },
+            process: ProcessPlan {
+                argv: step.argv.clone(),
+                env: step.env.clone(),
+                cwd: step.cwd.clone(),
+                user: step.user.clone(),
+                tty: false,
+                stdin_open: false,
+                capabilities: DEFAULT_CAPABILITIES.map(str::to_owned).to_vec(),
+                no_new_privileges: false,
+            },
+            mounts: step.mounts.clone(),
+            network: self.network(step.network, &id)?,
+            extra_hosts: step.extra_hosts.clone(),
+            stop: StopPlan { signal: 9, grace_ms: 0 },
+            restart: model::RestartPolicy::No,
+            health: None,
+            paths: PlanPaths {
+                exit: run_dir.join("exit.json"),
+                run_dir,
+                log: None,
+                gateway: engine.settings.gateway_socket(),
+            },
+            wait_for_attach: false,
+            seccomp: Seccomp::Default,
+            after_exit: None,
+            id,
+        })
+    }
+
+    fn network(&self, network: StepNetwork, id: &ContainerId) -> Result<NetworkMode> {
+        Ok(match network {
+            StepNetwork::None => NetworkMode::None,
+            StepNetwork::Host => NetworkMode::Host,
+            StepNetwork::Default => {
+                self.engine.ensure_gateway()?;
+                let networks = self.engine.store.networks();
+                let record = networks.ensure(DEFAULT_NETWORK, &network_options())?;
+                NetworkMode::Gateway(NetworkPlan {
+                    container: id.clone(),
+                    name: format!("build-{}", id.short()),
+                    attachments: vec![model::network::Attachment {
+                        network: record.name,
+                        subnet: record.subnet,
+                        address: None,
+                        aliases: Vec::new(),
+                        internal: record.internal,
+                    }],
+                    published: Vec::new(),
+                    host_loopback: false,
+                })
+            }
+        })
+    }
+}
+
+fn failed(message: &str, error: Error) -> StepError {
+    StepError { message: message.to_owned(), hint: error.hint(), source: Some(Box::new(error)) }
+}
+
+fn step_failed(error: runtime::step::StepError) -> StepError {
+    let hint = match &error {
+        runtime::step::StepError::Start { hint, .. } => hint.clone(),
+        runtime::step::StepError::Sys(_) => None,
+    };
+    StepError { message: "the step did not start".into(), hint, source: Some(Box::new(error)) }
+}

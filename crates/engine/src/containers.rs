@@ -1,0 +1,329 @@
+//! Containers that exist: what they do, starting, stopping, removing them.
+
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use model::container::{ExitRecord, ProcessPlan, RunState};
+use model::{ContainerPlan, MountKind, NetworkMode};
+use runtime::attach::{Client, ClientError};
+use runtime::liveness::Observed;
+use store::ContainerRecord;
+
+use crate::{Engine, Error, ExecRequest, Result};
+
+/// What a container does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Liveness {
+    /// Made, and never started.
+    Created,
+    /// Its supervisor lives.
+    Running(Box<RunState>),
+    /// It has ended.
+    Exited(ExitRecord),
+}
+
+impl Liveness {
+    /// Whether its supervisor lives.
+    pub fn is_alive(&self) -> bool {
+        matches!(self, Self::Running(_))
+    }
+
+    /// Docker's word for it.
+    pub fn status(&self) -> &'static str {
+        use model::container::RunPhase;
+        match self {
+            Self::Created => "created",
+            Self::Exited(_) => "exited",
+            Self::Running(state) => match state.phase {
+                RunPhase::Created => "created",
+                RunPhase::Running => "running",
+                RunPhase::Restarting => "restarting",
+            },
+        }
+    }
+}
+
+/// A container's record and what it does.
+#[derive(Debug, Clone)]
+pub struct ContainerView {
+    /// The record.
+    pub record: ContainerRecord,
+    /// Its plan.
+    pub plan: ContainerPlan,
+    /// What it does.
+    pub observed: Liveness,
+}
+
+impl Engine {
+    /// All containers, the youngest first.
+    pub fn list(&self) -> Result<Vec<ContainerView>> {
+        let mut views = Vec::new();
+        for record in self.store.containers().list()? {
+            // One that is removed while we look is none.
+            match self.view(record) {
+                Ok(view) => views.push(view),
+                Err(Error::Store(store::Error::NoContainer(_))) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(views)
+    }
+
+    /// A record with its plan and what the container does.
+    pub fn view(&self, record: ContainerRecord) -> Result<ContainerView> {
+        let observed = self.observe(&record)?;
+        let plan = self.plan(&record)?;
+        Ok(ContainerView { record, plan, observed })
+    }
+
+    /// Finds a container by name, id, or a prefix of its id.
+    pub fn find(&self, name: &str) -> Result<ContainerRecord> {
+        Ok(self.store.containers().find(name)?)
+    }
+
+    /// A container's plan.
+    pub fn plan(&self, record: &ContainerRecord) -> Result<ContainerPlan> {
+        Ok(self.store.containers().plan(&record.id)?)
+    }
+
+    /// What a container does. One whose supervisor was killed is brought to its end
+    /// first.
+    pub fn observe(&self, record: &ContainerRecord) -> Result<Liveness> {
+        let run_dir = self.settings.container_run_dir(&record.id);
+        let exit = self.store.containers().dir(&record.id).join("exit.json");
+        let failed = |error: runtime::liveness::LivenessError| {
+            self.failed_to("look at", record, error.into())
+        };
+        loop {
+            match runtime::liveness::observe(&run_dir, &exit).map_err(failed)? {
+                Observed::Running(state) => return Ok(Liveness::Running(state)),
+                Observed::Exited(exit) => return Ok(Liveness::Exited(exit)),
+                Observed::Created => return Ok(Liveness::Created),
+                // `None`: somebody else is just doing it.
+                Observed::Dead => match runtime::liveness::reap(&run_dir, &exit).map_err(failed)? {
+                    Some(exit) => return Ok(Liveness::Exited(exit)),
+                    None => std::thread::sleep(Duration::from_millis(5)),
+                },
+            }
+        }
+    }
+
+    /// Starts a container in the background.
+    pub fn start(&self, record: &ContainerRecord) -> Result<()> {
+        if self.observe(record)?.is_alive() {
+            return Ok(());
+        }
+        let mut client = self.launch(record)?;
+        client.started().map_err(|error| self.start_error(record, error))
+    }
+
+    /// Starts a container's supervisor. The connection that comes back is its first
+    /// client's.
+    pub fn launch(&self, record: &ContainerRecord) -> Result<Client> {
+        let containers = self.store.containers();
+        let _lock = containers.lock(&record.id)?;
+        let plan = containers.plan(&record.id)?;
+        std::fs::create_dir_all(&plan.paths.run_dir).map_err(|source| Error::File {
+            act: "create",
+            path: plan.paths.run_dir.clone(),
+            source,
+        })?;
+        if matches!(plan.network, NetworkMode::Gateway(_)) {
+            self.ensure_gateway()?;
+        }
+        let file = containers.dir(&record.id).join("config.json");
+        runtime::supervise::spawn(&self.settings.run, &file)
+            .map_err(|error| self.failed_to("start", record, error.into()))
+    }
+
+    /// What a failed start means to the user.
+    pub fn start_error(&self, record: &ContainerRecord, error: ClientError) -> Error {
+        match error {
+            ClientError::Failed(failure) => Error::Start {
+                name: record.name.clone(),
+                message: failure.message,
+                code: failure.code as u8,
+                hint: failure.hint,
+            },
+            other => Error::Start {
+                name: record.name.clone(),
+                message: other.to_string(),
+                code: 125,
+                hint: None,
+            },
+        }
+    }
+
+    /// Connects to a running container's supervisor.
+    pub fn connect(&self, record: &ContainerRecord) -> Result<Client> {
+        if !self.observe(record)?.is_alive() {
+            return Err(self.not_running(record));
+        }
+        Client::connect(&self.settings.container_run_dir(&record.id))
+            .map_err(|error| self.failed_to("connect to", record, error.into()))
+    }
+
+    fn not_running(&self, record: &ContainerRecord) -> Error {
+        Error::State {
+            name: record.name.clone(),
+            state: "not running".into(),
+            hint: Some(format!("start it with `shim start {}`", record.name)),
+        }
+    }
+
+    /// Stops a container and waits for its end; one that does not run is left alone.
+    pub fn stop(
+        &self,
+        record: &ContainerRecord,
+        signal: Option<i32>,
+        grace: Option<Duration>,
+    ) -> Result<()> {
+        if !self.observe(record)?.is_alive() {
+            return Ok(());
+        }
+        let run_dir = self.settings.container_run_dir(&record.id);
+        let exit = self.store.containers().dir(&record.id).join("exit.json");
+        runtime::control::stop(&run_dir, &exit, signal, grace)
+            .map(drop)
+            .map_err(|error| self.failed_to("stop", record, error.into()))
+    }
+
+    /// Sends a signal to a container's first process.
+    pub fn kill(&self, record: &ContainerRecord, signal: i32) -> Result<()> {
+        if !self.observe(record)?.is_alive() {
+            return Err(self.not_running(record));
+        }
+        let run_dir = self.settings.container_run_dir(&record.id);
+        runtime::control::kill(&run_dir, signal)
+            .map_err(|error| self.failed_to("signal", record, error.into()))
+    }
+
+    /// The exit code of a container that has ended.
+    pub fn exit_code(&self, record: &ContainerRecord) -> Result<i32> {
+        match self.observe(record)? {
+            Liveness::Exited(exit) => Ok(exit.code),
+            _ => Ok(137),
+        }
+    }
+
+    /// Removes a container, its anonymous volumes too if asked for (always with `--rm`).
+    pub fn remove(&self, record: &ContainerRecord, force: bool, volumes: bool) -> Result<()> {
+        if self.observe(record)?.is_alive() {
+            if !force {
+                return Err(Error::State {
+                    name: record.name.clone(),
+                    state: "running".into(),
+                    hint: Some(format!("stop it first, or use `shim rm -f {}`", record.name)),
+                });
+            }
+            // No restart policy brings it back: the user asked for its end.
+            self.stop(record, Some(9), Some(Duration::ZERO))?;
+        }
+        let gone = |result: store::Result<()>| match result {
+            Err(store::Error::NoContainer(_) | store::Error::NoVolume(_)) => Ok(()),
+            other => other,
+        };
+        // The supervisor of a `--rm` container may be first.
+        gone(self.store.containers().remove(&record.id))?;
+        let _ = std::fs::remove_dir_all(self.settings.container_run_dir(&record.id));
+        if volumes || record.auto_remove {
+            record
+                .anonymous_volumes
+                .iter()
+                .try_for_each(|name| gone(self.store.volumes().remove(name)))?;
+        }
+        self.store.sweep();
+        Ok(())
+    }
+
+    /// Executes a process in a running container; `None` if it is left in the background.
+    pub fn exec(&self, record: &ContainerRecord, request: &ExecRequest) -> Result<Option<Client>> {
+        let Liveness::Running(state) = self.observe(record)? else {
+            return Err(self.not_running(record));
+        };
+        let plan = self.plan(record)?;
+        let process = exec_process(&plan.process, request)?;
+        let file = self.store.containers().dir(&record.id).join("config.json");
+        let mut client =
+            runtime::session::exec(&self.settings.run, &file, &state, process, request.detach)
+                .map_err(|error| self.failed_to("execute in", record, error.into()))?;
+        if !request.detach {
+            return Ok(Some(client));
+        }
+        client.started().map_err(|error| self.start_error(record, error))?;
+        Ok(None)
+    }
+
+    /// Writes a container's file system as a tar: through its processes if it runs,
+    /// else from a private mount.
+    pub fn export(&self, record: &ContainerRecord, out: &mut dyn Write) -> Result<()> {
+        let root = match self.observe(record)? {
+            Liveness::Running(state) => {
+                let init = state.init.ok_or_else(|| self.not_running(record))?;
+                let path = std::path::PathBuf::from(format!("/proc/{}/root", init.pid));
+                return Ok(store::layers::tree_tar(&path, out)?);
+            }
+            _ => self.plan(record)?.rootfs,
+        };
+        let _lock = self.store.containers().lock(&record.id)?;
+        let overlay = sys::mount::Overlay {
+            lower: &root.layers,
+            upper: Some((&root.upper, &root.work)),
+            volatile: root.volatile,
+        };
+        // Attached nowhere: it goes with its descriptor.
+        let mounted = sys::mount::overlay(overlay, sys::mount::Attributes::default())?;
+        let path = format!("/proc/self/fd/{}", mounted.as_raw_fd());
+        Ok(store::layers::tree_tar(path.as_ref(), out)?)
+    }
+
+    fn failed_to(
+        &self,
+        act: &'static str,
+        record: &ContainerRecord,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    ) -> Error {
+        Error::Container { act, name: record.name.clone(), source }
+    }
+
+    /// Anonymous and named volumes that a plan mounts.
+    pub fn volumes_of(plan: &ContainerPlan) -> Vec<&str> {
+        let volume = |mount: &'_ model::MountPlan| matches!(mount.kind, MountKind::Volume { .. });
+        plan.mounts
+            .iter()
+            .filter(|m| volume(m))
+            .map(|mount| match &mount.kind {
+                MountKind::Volume { name, .. } => name.as_str(),
+                _ => "",
+            })
+            .collect()
+    }
+}
+
+/// The container's first process with what the request changes.
+fn exec_process(base: &ProcessPlan, request: &ExecRequest) -> Result<ProcessPlan> {
+    let mut env = base.env.clone();
+    let mut set = |name: &str, value: &str| {
+        env.retain(|entry| entry.split('=').next() != Some(name));
+        env.push(format!("{name}={value}"));
+    };
+    if request.tty {
+        set("TERM", "xterm");
+    }
+    request.env.iter().for_each(|(name, value)| set(name, value));
+    let cwd = request.workdir.clone().unwrap_or_else(|| base.cwd.clone());
+    if !cwd.starts_with('/') {
+        return Err(Error::invalid(format!("the working directory `{cwd}` is not an absolute path")));
+    }
+    Ok(ProcessPlan {
+        argv: request.argv.clone(),
+        env,
+        cwd,
+        user: request.user.clone().unwrap_or_else(|| base.user.clone()),
+        tty: request.tty,
+        stdin_open: request.stdin_open,
+        capabilities: base.capabilities.clone(),
+        no_new_privileges: base.no_new_privileges,
+    })
+}

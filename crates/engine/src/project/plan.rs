@@ -1,0 +1,292 @@
+//! From what is wanted and what is there to what is to be done.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use compose::{PullPolicy, Service};
+
+use super::{Observed, UpRequest, labels};
+
+/// What is to be done, in an order in which it can be done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Pulls and builds, then networks, volumes, and containers by dependency.
+    pub actions: Vec<Action>,
+    /// Containers of the project whose service is not in its files.
+    pub orphans: Vec<String>,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Pull an image.
+    Pull {
+        /// Its name.
+        image: String,
+    },
+    /// Build an image, once for all services that build the same.
+    Build {
+        /// The service whose `build` is taken.
+        service: String,
+        /// Names that the result gets.
+        tags: Vec<String>,
+    },
+    /// Make a network.
+    CreateNetwork {
+        /// Key in the file.
+        key: String,
+        /// Its name.
+        name: String,
+    },
+    /// Make a volume.
+    CreateVolume {
+        /// Key in the file.
+        key: String,
+        /// Its name.
+        name: String,
+    },
+    /// Stop and remove a container that nobody wants.
+    Remove {
+        /// The container.
+        container: String,
+    },
+    /// Make and start a container.
+    Create {
+        /// Its service.
+        service: String,
+        /// Its name.
+        container: String,
+    },
+    /// Replace a container.
+    Recreate {
+        /// Its service.
+        service: String,
+        /// Its name.
+        container: String,
+        /// Why, a field each.
+        reasons: Vec<String>,
+    },
+    /// Start a container that is as it should be.
+    Start {
+        /// Its service.
+        service: String,
+        /// Its name.
+        container: String,
+    },
+    /// Leave a container alone.
+    Keep {
+        /// Its service.
+        service: String,
+        /// Its name.
+        container: String,
+    },
+}
+
+impl Action {
+    /// The service whose container it is about.
+    pub fn service(&self) -> Option<&str> {
+        match self {
+            Self::Create { service, .. }
+            | Self::Recreate { service, .. }
+            | Self::Start { service, .. }
+            | Self::Keep { service, .. } => Some(service),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pull { image } => write!(f, "pull image {image}"),
+            Self::Build { tags, .. } => write!(f, "build image {}", tags.join(", ")),
+            Self::CreateNetwork { name, .. } => write!(f, "create network {name}"),
+            Self::CreateVolume { name, .. } => write!(f, "create volume {name}"),
+            Self::Remove { container } => write!(f, "remove container {container}"),
+            Self::Create { container, .. } => write!(f, "create container {container}"),
+            Self::Recreate { container, reasons, .. } => {
+                write!(f, "recreate container {container} ({})", reasons.join("; "))
+            }
+            Self::Start { container, .. } => write!(f, "start container {container}"),
+            Self::Keep { container, .. } => write!(f, "keep container {container}"),
+        }
+    }
+}
+
+/// Decides what is to be done. Pure.
+pub fn plan(request: &UpRequest, observed: &Observed) -> Plan {
+    let project = &request.project;
+    let wanted = wanted_services(request);
+    let mut plan = Plan::default();
+    let built = plan_images(request, observed, &wanted, &mut plan);
+    let used = |service: &&Service| wanted.contains(&service.name);
+    let services: Vec<&Service> = project.services.values().filter(used).collect();
+    for (key, network) in &project.networks {
+        let is_used = services.iter().any(|s| uses_network(s, key));
+        if is_used && !network.external && !observed.networks.contains(&network.name) {
+            plan.actions.push(Action::CreateNetwork { key: key.clone(), name: network.name.clone() });
+        }
+    }
+    for (key, volume) in &project.volumes {
+        if !volume.external && !observed.volumes.contains(&volume.name) {
+            plan.actions.push(Action::CreateVolume { key: key.clone(), name: volume.name.clone() });
+        }
+    }
+    plan_orphans(request, observed, &mut plan);
+    for service in in_order(&services) {
+        let action = plan_container(request, observed, service, &built);
+        plan.actions.push(action);
+    }
+    plan
+}
+
+/// The services that were named and all that they depend on; all if none was named.
+pub(super) fn wanted_services(request: &UpRequest) -> BTreeSet<String> {
+    let project = &request.project;
+    if request.services.is_empty() {
+        return project.services.keys().cloned().collect();
+    }
+    let mut wanted = BTreeSet::new();
+    let mut queue = request.services.clone();
+    while let Some(name) = queue.pop() {
+        let Some(service) = project.services.get(&name) else { continue };
+        if wanted.insert(name) {
+            queue.extend(service.depends_on.keys().cloned());
+        }
+    }
+    wanted
+}
+
+/// Plans pulls and builds; gives the names of images that will be new.
+fn plan_images(
+    request: &UpRequest,
+    observed: &Observed,
+    wanted: &BTreeSet<String>,
+    plan: &mut Plan,
+) -> BTreeSet<String> {
+    let project = &request.project;
+    let mut fresh = BTreeSet::new();
+    let mut builds: Vec<(&compose::Build, String, Vec<String>)> = Vec::new();
+    for service in project.services.values().filter(|s| wanted.contains(&s.name)) {
+        let image = project.image_name(service);
+        let present = observed.images.contains_key(&image);
+        match &service.build {
+            Some(build) => {
+                if !(request.build || service.pull_policy == PullPolicy::Build || !present) {
+                    continue;
+                }
+                match builds.iter_mut().find(|(known, _, _)| *known == build) {
+                    Some((_, _, tags)) if tags.contains(&image) => {}
+                    Some((_, _, tags)) => tags.push(image.clone()),
+                    None => builds.push((build, service.name.clone(), vec![image.clone()])),
+                }
+                fresh.insert(image);
+            }
+            None => {
+                let pull = service.pull_policy == PullPolicy::Always
+                    || (!present && service.pull_policy != PullPolicy::Never);
+                if pull && fresh.insert(image.clone()) {
+                    plan.actions.push(Action::Pull { image });
+                }
+            }
+        }
+    }
+    let builds = builds.into_iter();
+    plan.actions.extend(builds.map(|(_, service, tags)| Action::Build { service, tags }));
+    fresh
+}
+
+fn uses_network(service: &Service, key: &str) -> bool {
+    match &service.network {
+        compose::ServiceNetwork::Networks(list) => list.iter().any(|a| a.network == key),
+        _ => false,
+    }
+}
+
+fn plan_orphans(request: &UpRequest, observed: &Observed, plan: &mut Plan) {
+    for container in &observed.containers {
+        let service = container.record.labels.get(labels::SERVICE);
+        let known = service.is_some_and(|s| {
+            request.project.services.contains_key(s) || request.project.disabled.contains_key(s)
+        });
+        let name = container.record.name.clone();
+        match (known, request.remove_orphans) {
+            (true, _) => {}
+            (false, true) => plan.actions.push(Action::Remove { container: name }),
+            (false, false) => plan.orphans.push(name),
+        }
+    }
+}
+
+/// Dependencies before dependants; otherwise by name. The loader has refused cycles.
+pub(super) fn in_order<'p>(services: &[&'p Service]) -> Vec<&'p Service> {
+    let mut done = BTreeSet::new();
+    let mut out = Vec::new();
+    let by_name: BTreeMap<&str, &'p Service> =
+        services.iter().map(|s| (s.name.as_str(), *s)).collect();
+    fn visit<'p>(
+        service: &'p Service,
+        by_name: &BTreeMap<&str, &'p Service>,
+        done: &mut BTreeSet<&'p str>,
+        out: &mut Vec<&'p Service>,
+    ) {
+        if !done.insert(service.name.as_str()) {
+            return;
+        }
+        for dependency in service.depends_on.keys() {
+            if let Some(dependency) = by_name.get(dependency.as_str()) {
+                visit(dependency, by_name, done, out);
+            }
+        }
+        out.push(service);
+    }
+    by_name.values().for_each(|service| visit(service, &by_name, &mut done, &mut out));
+    out
+}
+
+fn plan_container(
+    request: &UpRequest,
+    observed: &Observed,
+    service: &Service,
+    fresh: &BTreeSet<String>,
+) -> Action {
+    let project = &request.project;
+    let (name, container) = (service.name.clone(), project.container_name(service, 1));
+    let Some(found) = observed.of(&service.name).into_iter().next() else {
+        return Action::Create { service: name, container };
+    };
+    let mut reasons = Vec::new();
+    if request.force_recreate {
+        reasons.push("asked for".to_owned());
+    }
+    if found.record.name != container {
+        reasons.push(format!("name {} → {container}", found.record.name));
+    }
+    let image = project.image_name(service);
+    match observed.images.get(&image) {
+        Some(id) if *id != found.record.image.id.as_str() => {
+            reasons.push("the image has changed".to_owned());
+        }
+        // It is known only after the build whether anything is different.
+        _ if fresh.contains(&image) => {}
+        _ => {}
+    }
+    match observed.fingerprints.get(found.record.id.as_str()) {
+        Some(old) => {
+            let shown = |value: &Option<serde_json::Value>| match value {
+                Some(value) => value.to_string(),
+                None => "none".to_owned(),
+            };
+            let new = compose::fingerprint(service);
+            reasons.extend(compose::changed_fields(old, &new).iter().map(|change| {
+                format!("{} {} → {}", change.field, shown(&change.old), shown(&change.new))
+            }));
+        }
+        None => reasons.push("it is not known what it was made from".to_owned()),
+    }
+    match (reasons.is_empty(), found.observed.is_alive()) {
+        (false, _) => Action::Recreate { service: name, container, reasons },
+        (true, true) => Action::Keep { service: name, container },
+        (true, false) => Action::Start { service: name, container },
+    }
+}

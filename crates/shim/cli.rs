@@ -1,0 +1,156 @@
+//! The command line: what may be typed.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+use crate::error::CliError;
+use crate::host::Host;
+
+/// Pulls images, builds Dockerfiles, runs containers and compose projects, without a daemon.
+#[derive(Parser)]
+#[command(name = "shim", version, disable_help_subcommand = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Directory of the store [default: ~/.local/share/shim, or /var/lib/shim for root].
+    #[arg(long, global = true, env = "SHIM_ROOT", value_name = "DIR", hide_env_values = true)]
+    root: Option<PathBuf>,
+    #[command(flatten)]
+    project: ProjectArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of compose commands, before the verb.
+#[derive(Args, Clone, Default)]
+pub(crate) struct ProjectArgs {
+    /// Compose file; may be given several times, later files override earlier ones.
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Name of the project [default: the files' `name`, else the directory's].
+    #[arg(short = 'p', long, value_name = "NAME")]
+    pub(crate) project_name: Option<String>,
+    /// Turns a profile on; may be given several times.
+    #[arg(long = "profile", value_name = "NAME")]
+    pub(crate) profiles: Vec<String>,
+    /// File of variables for the compose file, in place of `.env`.
+    #[arg(long = "env-file", value_name = "FILE")]
+    pub(crate) env_files: Vec<PathBuf>,
+    /// Directory that relative paths start at [default: that of the first file].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) project_directory: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(commands::run::RunArgs),
+    Create(commands::create::CreateArgs),
+    Start(commands::start::StartArgs),
+    Stop(commands::stop::StopArgs),
+    Kill(commands::kill::KillArgs),
+    Rm(commands::rm::RmArgs),
+    Ps(commands::ps::PsArgs),
+    Logs(commands::logs::LogsArgs),
+    Exec(commands::exec::ExecArgs),
+    Attach(commands::attach::AttachArgs),
+    Inspect(commands::inspect::InspectArgs),
+    Export(commands::export::ExportArgs),
+    Build(commands::build::BuildArgs),
+    Pull(commands::pull::PullArgs),
+    Push(commands::push::PushArgs),
+    Images(commands::images::ImagesArgs),
+    Image(commands::image::ImageArgs),
+    Rmi(commands::rmi::RmiArgs),
+    Tag(commands::tag::TagArgs),
+    History(commands::history::HistoryArgs),
+    Import(commands::import::ImportArgs),
+    Load(commands::load::LoadArgs),
+    Save(commands::save::SaveArgs),
+    Login(commands::login::LoginArgs),
+    Logout(commands::logout::LogoutArgs),
+    Volume(commands::volume::VolumeArgs),
+    Network(commands::network::NetworkArgs),
+    Up(commands::up::UpArgs),
+    Down(commands::down::DownArgs),
+    Config(commands::config::ConfigArgs),
+    Compose(commands::compose::ComposeArgs),
+    Version(commands::version::VersionArgs),
+}
+
+/// Reads the command line and does what it says.
+pub(crate) fn run() -> Result<ExitCode, CliError> {
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        // Help and version are answers, not mistakes.
+        let code = if error.use_stderr() { usage_code() } else { 0 };
+        let _ = error.print();
+        std::process::exit(code)
+    });
+    let mut host = Host::read(cli.root.as_deref())?;
+    if cli.command.needs_namespace() {
+        commands::enter(&mut host)?;
+    }
+    cli.command.run(&host, &cli.project)
+}
+
+/// Docker answers 125 to a mistake in the flags of `run` and the like.
+fn usage_code() -> i32 {
+    let first = std::env::args().skip(1).find(|a| !a.starts_with('-'));
+    match first.as_deref() {
+        Some("run" | "create" | "exec" | "start") => 125,
+        _ => 2,
+    }
+}
+
+impl Command {
+    /// Whether it touches layers, uppers, volumes or mounts: files whose owners only the
+    /// user namespace knows.
+    fn needs_namespace(&self) -> bool {
+        match self {
+            Self::Run(_) | Self::Create(_) | Self::Start(_) | Self::Rm(_) | Self::Export(_)
+            | Self::Build(_) | Self::Pull(_) | Self::Push(_) | Self::Rmi(_) | Self::Import(_)
+            | Self::Load(_) | Self::Save(_) | Self::Up(_) | Self::Down(_) | Self::Exec(_) => true,
+            Self::Image(args) => args.needs_namespace(),
+            Self::Volume(args) => args.needs_namespace(),
+            Self::Compose(args) => args.needs_namespace(),
+            _ => false,
+        }
+    }
+
+    fn run(self, host: &Host, project: &ProjectArgs) -> Result<ExitCode, CliError> {
+        match self {
+            Self::Run(args) => commands::run::run(&args, host),
+            Self::Create(args) => commands::create::run(&args, host),
+            Self::Start(args) => commands::start::run(&args, host),
+            Self::Stop(args) => commands::stop::run(&args, host),
+            Self::Kill(args) => commands::kill::run(&args, host),
+            Self::Rm(args) => commands::rm::run(&args, host),
+            Self::Ps(args) => commands::ps::run(&args, host),
+            Self::Logs(args) => commands::logs::run(&args, host),
+            Self::Exec(args) => commands::exec::run(&args, host),
+            Self::Attach(args) => commands::attach::run(&args, host),
+            Self::Inspect(args) => commands::inspect::run(&args, host),
+            Self::Export(args) => commands::export::run(&args, host),
+            Self::Build(args) => commands::build::run(&args, host),
+            Self::Pull(args) => commands::pull::run(&args, host),
+            Self::Push(args) => commands::push::run(&args, host),
+            Self::Images(args) => commands::images::run(&args, host),
+            Self::Image(args) => commands::image::run(&args, host),
+            Self::Rmi(args) => commands::rmi::run(&args, host),
+            Self::Tag(args) => commands::tag::run(&args, host),
+            Self::History(args) => commands::history::run(&args, host),
+            Self::Import(args) => commands::import::run(&args, host),
+            Self::Load(args) => commands::load::run(&args, host),
+            Self::Save(args) => commands::save::run(&args, host),
+            Self::Login(args) => commands::login::run(&args, host),
+            Self::Logout(args) => commands::logout::run(&args, host),
+            Self::Volume(args) => commands::volume::run(&args, host),
+            Self::Network(args) => commands::network::run(&args, host),
+            Self::Up(args) => commands::up::run(&args, host, project),
+            Self::Down(args) => commands::down::run(&args, host, project),
+            Self::Config(args) => commands::config::run(&args, host, project),
+            Self::Compose(args) => commands::compose::run(args, host),
+            Self::Version(args) => commands::version::run(&args, host),
+        }
+    }
+}

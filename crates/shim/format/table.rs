@@ -1,0 +1,41 @@
+//! Aligned columns, with Go's tabwriter algorithm and docker's three blanks.
+
+use std::io::Write;
+
+use tabwriter::TabWriter;
+
+/// Rows of cells.
+#[derive(Default)]
+pub(crate) struct Table {
+    text: String,
+}
+
+impl Table {
+    /// A table with this heading.
+    pub(crate) fn with_heading<const N: usize>(heading: [&str; N]) -> Self {
+        let mut table = Self::default();
+        table.row(heading);
+        table
+    }
+
+    /// Adds one row; a cell may itself hold tabs.
+    pub(crate) fn row<I>(&mut self, cells: I)
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let cells: Vec<_> = cells.into_iter().map(|c| c.as_ref().replace('\n', " ")).collect();
+        self.text.push_str(&cells.join("\t"));
+        self.text.push('\n');
+    }
+
+    /// The aligned text.
+    pub(crate) fn finish(self) -> String {
+        let mut writer = TabWriter::new(Vec::new()).padding(3).minwidth(0);
+        let written = writer.write_all(self.text.as_bytes()).and_then(|()| writer.flush());
+        match (written, writer.into_inner()) {
+            (Ok(()), Ok(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+            _ => self.text,
+        }
+    }
+}

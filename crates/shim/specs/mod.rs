@@ -1,0 +1,9 @@
+//! From what was typed to what is meant: the small grammars inside docker's flags.
+
+mod env;
+mod ports;
+mod volumes;
+
+pub(crate) use env::{read_env_file, variable};
+pub(crate) use ports::ports;
+pub(crate) use volumes::{tmpfs, volume};
