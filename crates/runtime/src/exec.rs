@@ -1,12 +1,22 @@
 //! Another process in a running container, without libcontainer: join its namespaces,
 //! fork, confine, execute.
 
-use std::os::fd::OwnedFd;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use model::ContainerPlan;
 use model::container::{ProcessPlan, ProcessRef};
+use rustix::fs::OFlags;
+use rustix::process::{Pid, WaitOptions};
+use sys::ns::Kind;
+use sys::process::Fork;
 
-use crate::stdio::Stdio;
+use crate::confine::{Confinement, UnknownCapability};
+use crate::identity::{self, User};
+use crate::program::{Failure, Program};
+use crate::rootfs::Root;
+use crate::stdio::{Stdio, Streams};
 
 /// The container to execute in.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +52,15 @@ pub enum ExecError {
     /// The program cannot be executed.
     #[error(transparent)]
     Program(#[from] crate::program::ProgramError),
+    /// It could not be brought into the container.
+    #[error("cannot execute in the container: {message}")]
+    Failed {
+        /// What failed.
+        message: String,
+    },
+    /// A capability that no kernel knows.
+    #[error(transparent)]
+    Capability(#[from] UnknownCapability),
     /// The user is not known inside.
     #[error(transparent)]
     User(#[from] crate::identity::UserError),
@@ -55,20 +74,192 @@ impl ExecError {
     pub fn exit_code(&self) -> i32 {
         match self {
             Self::Program(error) => error.exit_code(),
+            Self::Failed { .. } | Self::User(_) => 126,
             _ => 125,
         }
     }
 }
 
 /// Executes a process. The caller must have one thread and be inside the right user
-/// namespace; it must not be killed by its parent's death if the process is to outlive it.
+/// namespace. The process dies with the caller.
 pub fn exec(
     target: ExecTarget<'_>,
     process: &ProcessPlan,
     stdio: Stdio,
 ) -> Result<Child, ExecError> {
-    let _ = (process, stdio);
-    Err(ExecError::NotRunning {
+    let not_running = || ExecError::NotRunning {
         name: target.plan.name.clone(),
+    };
+    let pidfd = crate::process::open(target.init, target.boot_id)?.ok_or_else(not_running)?;
+    let root = Root::of_process(target.init.pid).map_err(|_| not_running())?;
+    let user = identity::resolve(&root, &process.user)?;
+    let ours = sys::caps::permitted()?;
+    let confinement = Confinement::new(process, target.plan.seccomp, user.uid, ours)?;
+    let program = Program::new(process, &user.home)?;
+    let streams = Streams::new(stdio, || new_terminal(&root), user.uid)?;
+    let (listener, report) = pipe()?;
+    let entry = Entry {
+        members: crate::cgroup::open_members(&target.plan.id),
+        pidfd,
+        cwd: process.cwd.clone(),
+        user,
+        confinement,
+        program,
+        terminal: streams.terminal.is_some(),
+        report,
+    };
+    let pid = entry.fork([&streams.stdin, &streams.stdout, &streams.stderr])?;
+    // Only the process holds these now.
+    drop((entry, streams.stdin, streams.stdout, streams.stderr));
+    let failure = Failure::receive(listener);
+    match (pid, failure) {
+        (Some(pid), None) => child(pid, streams.terminal),
+        (pid, failure) => {
+            pid.into_iter().for_each(reap);
+            Err(match failure {
+                Some(Failure::Program(error)) => error.into(),
+                Some(Failure::Other(message)) => ExecError::Failed { message },
+                None => ended_at_once(),
+            })
+        }
+    }
+}
+
+fn child(pid: i32, terminal: Option<OwnedFd>) -> Result<Child, ExecError> {
+    // Our own child: its number is ours until we have reaped it.
+    let pidfd = sys::process::pidfd_open(pid)?.ok_or_else(ended_at_once)?;
+    Ok(Child {
+        pid,
+        pidfd,
+        terminal,
     })
+}
+
+fn ended_at_once() -> ExecError {
+    ExecError::Failed {
+        message: "the new process ended at once".into(),
+    }
+}
+
+/// A terminal from the container's own `/dev/pts`, if that is one.
+fn new_terminal(root: &Root) -> sys::Result<(OwnedFd, OwnedFd)> {
+    const DEVPTS: u64 = 0x1cd1;
+    let fail = |errno| sys::Error::new("open", "the container's /dev/pts", errno);
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let devpts = root.open(Path::new("dev/pts"), flags).map_err(fail)?;
+    let kind = rustix::fs::fstatfs(&devpts).map_err(fail)?.f_type;
+    match u64::try_from(kind) {
+        Ok(DEVPTS) => crate::rootfs::open_terminal(devpts.as_fd()),
+        _ => Err(fail(rustix::io::Errno::NOTTY)),
+    }
+}
+
+fn pipe() -> sys::Result<(OwnedFd, OwnedFd)> {
+    rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+        .map_err(|errno| sys::Error::new("make", "a pipe", errno))
+}
+
+fn reap(pid: i32) {
+    let pid = Pid::from_raw(pid);
+    let _ = rustix::process::waitpid(pid, WaitOptions::empty());
+}
+
+/// All that the new process needs on its way in.
+struct Entry {
+    /// The cgroup's list of members, where the container has a cgroup.
+    members: Option<OwnedFd>,
+    pidfd: OwnedFd,
+    cwd: String,
+    user: User,
+    confinement: Confinement,
+    program: Program,
+    terminal: bool,
+    report: OwnedFd,
+}
+
+impl Entry {
+    /// Two forks: a process enters a pid namespace only by being born there, and the one
+    /// that stood in between must be gone for the new one to be our direct child.
+    ///
+    /// Without a number, the reason is on its way over the report pipe.
+    fn fork(&self, streams: [&OwnedFd; 3]) -> sys::Result<Option<i32>> {
+        let (answer, tell) = pipe()?;
+        match sys::process::fork()? {
+            Fork::Child => {
+                if let Err(error) = self.between(streams, &tell) {
+                    Failure::Other(describe(&error)).send(&self.report);
+                }
+                sys::process::exit_now(0)
+            }
+            Fork::Parent(between) => {
+                drop(tell);
+                let mut number = String::new();
+                let read = std::fs::File::from(answer).read_to_string(&mut number);
+                reap(between);
+                read.map_err(|error| sys::Error::new("hear from", "the new process", error))?;
+                Ok(number.parse().ok())
+            }
+        }
+    }
+
+    fn between(&self, streams: [&OwnedFd; 3], tell: &OwnedFd) -> sys::Result<()> {
+        if let Some(members) = &self.members {
+            rustix::io::write(members, b"0")
+                .map_err(|errno| sys::Error::new("join", "the container's cgroup", errno))?;
+        }
+        let kinds = [
+            Kind::Mount,
+            Kind::Pid,
+            Kind::Network,
+            Kind::Ipc,
+            Kind::Uts,
+            Kind::Cgroup,
+        ];
+        sys::ns::join_process(self.pidfd.as_fd(), &kinds)?;
+        match sys::process::fork_sibling()? {
+            Fork::Parent(pid) => {
+                rustix::io::write(tell, pid.to_string().as_bytes())
+                    .map_err(|errno| sys::Error::new("tell", "the new process's number", errno))?;
+                Ok(())
+            }
+            Fork::Child => {
+                let failure = match self.inside(streams) {
+                    Ok(()) => Failure::Program(self.program.execute()),
+                    Err(error) => Failure::Other(describe(&error)),
+                };
+                failure.send(&self.report);
+                sys::process::exit_now(126)
+            }
+        }
+    }
+
+    fn inside(&self, [stdin, stdout, stderr]: [&OwnedFd; 3]) -> sys::Result<()> {
+        let streams = |errno| sys::Error::new("set up", "the standard streams", errno);
+        rustix::process::setsid().map_err(|errno| sys::Error::new("begin", "a session", errno))?;
+        rustix::stdio::dup2_stdin(stdin).map_err(streams)?;
+        rustix::stdio::dup2_stdout(stdout).map_err(streams)?;
+        rustix::stdio::dup2_stderr(stderr).map_err(streams)?;
+        if self.terminal {
+            sys::pty::make_controlling(rustix::stdio::stdin())?;
+        }
+        sys::process::close_on_exec_from(3)?;
+        rustix::process::chdir(self.cwd.as_str())
+            .map_err(|errno| sys::Error::new("change directory to", &self.cwd, errno))?;
+        sys::caps::become_user(
+            self.user.uid,
+            self.user.gid,
+            &self.user.groups,
+            self.confinement.needed(),
+        )?;
+        // Only now: a change of user forgets it.
+        sys::process::set_parent_death_signal(SIGKILL)?;
+        sys::process::reset_signals()?;
+        self.confinement.apply()
+    }
+}
+
+const SIGKILL: i32 = 9;
+
+fn describe(error: &sys::Error) -> String {
+    format!("{error}: {}", error.source)
 }

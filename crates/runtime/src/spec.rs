@@ -61,12 +61,14 @@ pub(crate) fn build(input: &Input<'_>) -> Result<Spec, OciSpecError> {
             .map(|text| (*text).to_owned())
             .collect::<Vec<_>>()
     };
-    let linux = LinuxBuilder::default()
+    let mut linux = LinuxBuilder::default()
         .namespaces(namespaces(input)?)
         .cgroups_path(input.cgroup)
         .masked_paths(texts(&MASKED))
         .readonly_paths(texts(&READ_ONLY))
         .build()?;
+    // The type's own defaults would have libcontainer write limits that nobody asked for.
+    linux.set_resources(None);
     let root = RootBuilder::default()
         .path(input.rootfs)
         .readonly(input.plan.rootfs.read_only)
@@ -99,14 +101,17 @@ fn process(input: &Input<'_>) -> Result<oci_spec::runtime::Process, OciSpecError
         .inheritable(Capabilities::new())
         .ambient(Capabilities::new())
         .build()?;
-    ProcessBuilder::default()
+    let mut process = ProcessBuilder::default()
         .terminal(false)
         .args(input.plan.process.argv.clone())
         .env(Vec::<String>::new())
         .cwd(&input.plan.process.cwd)
         .user(user)
         .capabilities(capabilities)
-        .build()
+        .build()?;
+    // As above; and whether setuid programs work is decided when we confine.
+    process.set_rlimits(None).set_no_new_privileges(None);
+    Ok(process)
 }
 
 fn namespaces(input: &Input<'_>) -> Result<Vec<LinuxNamespace>, OciSpecError> {

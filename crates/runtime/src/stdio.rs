@@ -1,8 +1,9 @@
 //! What a container's process has as its standard streams.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FileType, Uid};
+use sys::pty::WindowSize;
 
 /// The standard streams of a new process.
 #[derive(Debug)]
@@ -27,9 +28,61 @@ pub enum Stdio {
     },
 }
 
+/// The container's ends of its standard streams.
+pub(crate) struct Streams {
+    pub(crate) stdin: OwnedFd,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
+    /// The master side, for a terminal.
+    pub(crate) terminal: Option<OwnedFd>,
+}
+
+impl Streams {
+    /// Makes them. `open_terminal` gives a new terminal of the container, master and slave.
+    pub(crate) fn new(
+        stdio: Stdio,
+        open_terminal: impl FnOnce() -> sys::Result<(OwnedFd, OwnedFd)>,
+        uid: u32,
+    ) -> sys::Result<Self> {
+        let (stdin, stdout, stderr, terminal) = match stdio {
+            Stdio::Fds {
+                stdin,
+                stdout,
+                stderr,
+            } => (stdin, stdout, stderr, None),
+            Stdio::Terminal { rows, columns } => {
+                let (master, slave) = open_terminal()?;
+                sys::pty::set_size(
+                    &master,
+                    WindowSize {
+                        rows,
+                        cols: columns,
+                    },
+                )?;
+                let (stdout, stderr) = (duplicate(&slave)?, duplicate(&slave)?);
+                (slave, stdout, stderr, Some(master))
+            }
+        };
+        for stream in [&stdin, &stdout, &stderr] {
+            give(stream.as_fd(), uid);
+        }
+        Ok(Self {
+            stdin,
+            stdout,
+            stderr,
+            terminal,
+        })
+    }
+}
+
+fn duplicate(fd: &OwnedFd) -> sys::Result<OwnedFd> {
+    fd.try_clone()
+        .map_err(|error| sys::Error::new("duplicate", "a terminal", error))
+}
+
 /// Lets a user reopen a stream by its name, e.g. `/dev/stdout`. Pipes and terminals are
 /// ours alone; anything else belongs to somebody and stays as it is.
-pub(crate) fn give(stream: BorrowedFd<'_>, uid: u32) {
+fn give(stream: BorrowedFd<'_>, uid: u32) {
     let Ok(stat) = rustix::fs::fstat(stream) else {
         return;
     };

@@ -1,5 +1,6 @@
 //! Capabilities of the calling thread.
 
+use rustix::fs::{Gid, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::{Error, Result};
@@ -127,6 +128,20 @@ pub fn set(set: Set) -> Result<()> {
     };
     rustix::thread::set_capabilities(None, sets)
         .map_err(|errno| Error::new("set", "our capabilities", errno))
+}
+
+/// Becomes a user with these groups, for good, and keeps `keep` as effective and permitted
+/// capabilities whoever that is.
+pub fn become_user(uid: u32, gid: u32, groups: &[u32], keep: Set) -> Result<()> {
+    use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+    let fail = |errno| Error::new("become", format!("user {uid}:{gid}"), errno);
+    rustix::thread::set_keep_capabilities(true).map_err(fail)?;
+    let groups: Vec<_> = groups.iter().map(|group| Gid::from_raw(*group)).collect();
+    set_thread_groups(&groups).map_err(fail)?;
+    let (gid, uid) = (Gid::from_raw(gid), Uid::from_raw(uid));
+    set_thread_res_gid(gid, gid, gid).map_err(fail)?;
+    set_thread_res_uid(uid, uid, uid).map_err(fail)?;
+    set(keep)
 }
 
 /// Empties the ambient set.

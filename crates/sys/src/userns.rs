@@ -50,6 +50,16 @@ pub fn find_range(file: &str, user: &str, uid: u32) -> Option<Range> {
     })
 }
 
+/// The first id above all ranges of `/etc/subuid` or `/etc/subgid`, for a proposal.
+pub fn first_free(file: &str) -> u32 {
+    let ends = file.lines().filter_map(|line| {
+        let mut numbers = line.trim().split(':').skip(1);
+        let first: u32 = numbers.next()?.parse().ok()?;
+        first.checked_add(numbers.next()?.parse().ok()?)
+    });
+    ends.fold(100_000, u32::max)
+}
+
 /// The name of a user in an `/etc/passwd`.
 pub fn user_name(passwd: &str, uid: u32) -> Option<&str> {
     passwd.lines().find_map(|line| {
@@ -72,6 +82,8 @@ mod tests {
         assert_eq!(find_range(file, "nobody", 1001), range(300_000, 1000));
         assert_eq!(find_range(file, "ben", 7), range(500_000, 65_536));
         assert_eq!(find_range(file, "carl", 9), None);
+        assert_eq!(first_free(file), 565_536);
+        assert_eq!(first_free(""), 100_000);
     }
 
     #[test]

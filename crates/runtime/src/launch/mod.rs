@@ -9,14 +9,15 @@ mod error;
 mod executor;
 mod network;
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
-use model::ContainerPlan;
 use model::network::Ready;
+use model::{ContainerId, ContainerPlan};
+use rustix::process::{Pid, WaitOptions};
 use sys::mount::Attributes;
 
 pub use error::StartError;
@@ -27,9 +28,11 @@ use crate::identity::{self, User};
 use crate::program::{Failure, Program};
 use crate::rootfs::{Created, EtcFiles, Root};
 use crate::spec;
-use crate::stdio::Stdio;
+use crate::stdio::{Stdio, Streams};
 use executor::{ConfinedExecutor, Listener};
 use network::Network;
+
+const SIGKILL: i32 = 9;
 
 /// A container that has been started.
 #[derive(Debug)]
@@ -54,6 +57,7 @@ pub struct Started {
 
 /// A container that is set up but whose program does not run yet.
 pub struct Prepared {
+    id: ContainerId,
     started: Started,
     container: Container,
     listener: Listener,
@@ -92,9 +96,21 @@ impl Prepared {
     }
 
     /// Executes the program. Returns once the kernel has accepted it, or says with
-    /// docker's exit code why it did not.
-    pub fn start(mut self) -> Result<Started, StartError> {
-        self.container.start().map_err(runtime_error)?;
+    /// docker's exit code why it did not; then nothing is left of the container outside
+    /// its own directories, not even its process.
+    pub fn start(self) -> Result<Started, StartError> {
+        let (id, pid) = (self.id.clone(), self.started.pid);
+        self.execute().inspect_err(|_| {
+            let _ = rustix::process::waitpid(Pid::from_raw(pid), WaitOptions::empty());
+            crate::cgroup::remove(&id);
+        })
+    }
+
+    fn execute(mut self) -> Result<Started, StartError> {
+        self.container.start().map_err(|error| {
+            let _ = sys::process::pidfd_signal(&self.started.pidfd, SIGKILL);
+            runtime_error(error)
+        })?;
         let failure = self.listener.wait();
         let _ = std::fs::remove_dir_all(&self.scratch);
         // The container has its own copy of these mounts. Ours would keep the upper
@@ -154,7 +170,7 @@ impl<'a> Setup<'a> {
         let ours = sys::caps::permitted()?;
         let confinement = Confinement::new(&plan.process, plan.seccomp, self.user.uid, ours)?;
         let program = Program::new(&plan.process, &self.user.home)?;
-        let streams = Streams::new(stdio, &self.terminals, &self.user)?;
+        let streams = Streams::new(stdio, || self.terminals.open(), self.user.uid)?;
         let kept = confinement.needed();
         let terminal = streams.terminal.is_some();
         let (executor, listener) = ConfinedExecutor::new(program, confinement, terminal)?;
@@ -190,6 +206,7 @@ impl<'a> Setup<'a> {
         let pid = container.pid().map(|pid| pid.as_raw()).unwrap_or_default();
         let started = started(pid, streams.terminal, self.network, &self.root)?;
         Ok(Prepared {
+            id: plan.id.clone(),
             started,
             container,
             listener,
@@ -318,54 +335,4 @@ fn runtime_error(error: impl std::error::Error) -> StartError {
         cause = next.source();
     }
     StartError::Runtime { message }
-}
-
-/// The container's ends of its standard streams.
-struct Streams {
-    stdin: OwnedFd,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
-    terminal: Option<OwnedFd>,
-}
-
-impl Streams {
-    fn new(
-        stdio: Stdio,
-        terminals: &crate::rootfs::Terminals,
-        user: &User,
-    ) -> Result<Self, StartError> {
-        let (stdin, stdout, stderr, terminal) = match stdio {
-            Stdio::Fds {
-                stdin,
-                stdout,
-                stderr,
-            } => (stdin, stdout, stderr, None),
-            Stdio::Terminal { rows, columns } => {
-                let (master, slave) = terminals.open()?;
-                sys::pty::set_size(
-                    &master,
-                    sys::pty::WindowSize {
-                        rows,
-                        cols: columns,
-                    },
-                )?;
-                let (stdout, stderr) = (duplicate(&slave)?, duplicate(&slave)?);
-                (slave, stdout, stderr, Some(master))
-            }
-        };
-        for stream in [&stdin, &stdout, &stderr] {
-            crate::stdio::give(stream.as_fd(), user.uid);
-        }
-        Ok(Self {
-            stdin,
-            stdout,
-            stderr,
-            terminal,
-        })
-    }
-}
-
-fn duplicate(fd: &OwnedFd) -> sys::Result<OwnedFd> {
-    fd.try_clone()
-        .map_err(|error| sys::Error::new("duplicate", "a terminal", error))
 }
