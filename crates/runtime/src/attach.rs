@@ -154,7 +154,7 @@ impl Client {
     /// Waits for the next reply; `None` when the other side has closed.
     pub fn receive(&mut self) -> Result<Option<Reply>, ClientError> {
         loop {
-            if let Some(reply) = self.decoder.next()? {
+            if let Some(reply) = self.decoder.take()? {
                 return Ok(Some(reply));
             }
             if !self.fill()? {
@@ -256,7 +256,7 @@ struct Pump<'a> {
 impl Pump<'_> {
     fn run(&mut self, client: &mut Client) -> Result<Outcome, ClientError> {
         loop {
-            while let Some(reply) = client.decoder.next()? {
+            while let Some(reply) = client.decoder.take()? {
                 if let Some(outcome) = self.take(reply)? {
                     return Ok(outcome);
                 }

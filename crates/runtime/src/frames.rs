@@ -172,7 +172,7 @@ impl Decoder {
     }
 
     /// The next whole message, if there is one. After an error the stream is lost.
-    pub fn next<M: Message>(&mut self) -> Result<Option<M>, FrameError> {
+    pub fn take<M: Message>(&mut self) -> Result<Option<M>, FrameError> {
         let rest = &self.bytes[self.at..];
         let Some((header, rest)) = rest.split_first_chunk::<HEADER>() else {
             return Ok(None);
@@ -448,7 +448,7 @@ mod tests {
         let mut seen = Vec::new();
         for bytes in wire.chunks(piece) {
             decoder.feed(bytes);
-            while let Some(message) = decoder.next::<M>().unwrap() {
+            while let Some(message) = decoder.take::<M>().unwrap() {
                 seen.push(message);
             }
         }
@@ -470,9 +470,9 @@ mod tests {
         #[test]
         fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut decoder = Decoder::with(bytes.clone());
-            while let Ok(Some(_)) = decoder.next::<Request>() {}
+            while let Ok(Some(_)) = decoder.take::<Request>() {}
             let mut decoder = Decoder::with(bytes);
-            while let Ok(Some(_)) = decoder.next::<Reply>() {}
+            while let Ok(Some(_)) = decoder.take::<Reply>() {}
         }
     }
 
@@ -480,7 +480,7 @@ mod tests {
     fn a_length_beyond_the_limit_is_refused_before_it_is_buffered() {
         let mut decoder = Decoder::with(vec![2, 0xff, 0, 0, 0]);
         assert_eq!(
-            decoder.next::<Request>(),
+            decoder.take::<Request>(),
             Err(FrameError::TooLong(0xff00_0000))
         );
     }

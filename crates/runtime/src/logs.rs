@@ -11,5 +11,5 @@
 mod read;
 mod write;
 
-pub use read::{Follow, LogError, LogQuery, LogRecord, read};
+pub use read::{Follow, LogError, LogQuery, LogRecord, read, time_text};
 pub(crate) use write::LogWriter;

@@ -241,7 +241,7 @@ impl Session {
     }
 
     fn take_requests(&mut self) {
-        while let Ok(Some(request)) = self.peer.next() {
+        while let Ok(Some(request)) = self.peer.take() {
             self.carry_out(request);
         }
         let once = self.peer.attached.is_some_and(|a| a.input_once);
@@ -294,7 +294,7 @@ fn first_request(socket: &mut UnixStream) -> io::Result<(ExecRequest, Vec<u8>)> 
     let mut decoder = Decoder::default();
     let mut chunk = [0; 4096];
     loop {
-        match decoder.next().map_err(io::Error::other)? {
+        match decoder.take().map_err(io::Error::other)? {
             Some(Request::Exec(request)) => return Ok((*request, decoder.pending().to_vec())),
             Some(_) => return Err(io::ErrorKind::InvalidData.into()),
             None => match socket.read(&mut chunk)? {

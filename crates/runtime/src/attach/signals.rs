@@ -26,7 +26,7 @@ impl Signals {
             source,
         };
         let (read, write) = UnixStream::pair().map_err(failed)?;
-        SignalDelivery::with_pipe(read, write, SignalOnly::default(), CAUGHT)
+        SignalDelivery::with_pipe(read, write, SignalOnly, CAUGHT)
             .map(Self)
             .map_err(failed)
     }

@@ -26,6 +26,15 @@ pub struct LogQuery {
     pub tail: Option<usize>,
 }
 
+/// A time as [`LogQuery`] wants it.
+pub fn time_text(time: std::time::SystemTime) -> String {
+    match jiff::Timestamp::try_from(time) {
+        Ok(time) => format!("{time:.9}"),
+        // Beyond the year 9999 there are no lines.
+        Err(_) => "9999-12-31T23:59:59.999999999Z".into(),
+    }
+}
+
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct LogRecord {
@@ -55,7 +64,7 @@ pub struct LogError {
 }
 
 /// Gives the lines that are wanted to `take`, in order, until it returns false. A log
-/// that does not exist is empty; a line cut short by a crash is left out.
+/// that does not exist is empty; a line that a crash has cut short is given up to the cut.
 pub fn read(
     path: &Path,
     query: &LogQuery,
@@ -84,7 +93,8 @@ pub fn read(
         };
         loop {
             reader.read_until(b'\n', &mut line).map_err(failed)?;
-            if line.last() != Some(&b'\n') {
+            // A last line without end is being written, unless nobody writes any more.
+            if line.is_empty() || (line.last() != Some(&b'\n') && more) {
                 break;
             }
             if let Some(record) = parse(&line, query)
@@ -122,7 +132,10 @@ fn open(path: &Path, follow: &mut Follow<'_>) -> io::Result<Option<File>> {
 
 /// The line, if it is whole and within the times that are wanted.
 fn parse(line: &[u8], query: &LogQuery) -> Option<LogRecord> {
-    let record: LogRecord = serde_json::from_slice(line).ok()?;
+    let record: LogRecord = match serde_json::from_slice(line) {
+        Ok(record) => record,
+        Err(_) => up_to_the_cut(line)?,
+    };
     let early = query
         .since
         .as_ref()
@@ -132,6 +145,24 @@ fn parse(line: &[u8], query: &LogQuery) -> Option<LogRecord> {
         .as_ref()
         .is_some_and(|until| record.time > *until);
     (!early && !late).then_some(record)
+}
+
+/// What can be told of a line that is not whole: its text as far as it goes. Its time is
+/// lost; the earliest one stands for it.
+fn up_to_the_cut(line: &[u8]) -> Option<LogRecord> {
+    let text = line.strip_suffix(b"\n").unwrap_or(line);
+    let text = text.strip_prefix(b"{\"log\":\"")?;
+    // The cut may be inside an escape sequence or a character: at most twelve bytes.
+    let ends = (text.len().saturating_sub(12)..=text.len()).rev();
+    let quoted = |end: usize| [b"\"", &text[..end], b"\""].concat();
+    let log = ends
+        .map(quoted)
+        .find_map(|text| serde_json::from_slice(&text).ok())?;
+    Some(LogRecord {
+        log,
+        stream: Stream::Stdout,
+        time: "1970-01-01T00:00:00.000000000Z".into(),
+    })
 }
 
 /// Where the last so many wanted lines begin. Reads backwards, block by block; with an
@@ -263,14 +294,20 @@ mod tests {
     }
 
     #[test]
-    fn a_line_cut_by_a_crash_is_left_out_and_does_not_spoil_the_next() {
-        let (_dir, path) = log();
-        std::fs::write(&path, "{\"log\":\"half").unwrap();
-        assert!(lines(&path, &LogQuery::default()).is_empty());
-        LogWriter::open(&path)
-            .unwrap()
-            .output(Stream::Stdout, b"next\n");
-        assert_eq!(lines(&path, &LogQuery::default()), ["next\n"]);
+    fn a_line_cut_by_a_crash_reads_up_to_the_cut_and_does_not_spoil_the_next() {
+        for cut in [
+            "{\"log\":\"half",
+            "{\"log\":\"half\\",
+            "{\"log\":\"half\\u00",
+        ] {
+            let (_dir, path) = log();
+            std::fs::write(&path, cut).unwrap();
+            assert_eq!(lines(&path, &LogQuery::default()), ["half"]);
+            LogWriter::open(&path)
+                .unwrap()
+                .output(Stream::Stdout, b"next\n");
+            assert_eq!(lines(&path, &LogQuery::default()), ["half", "next\n"]);
+        }
     }
 
     #[test]

@@ -259,7 +259,7 @@ impl Supervisor {
     /// Carries out what a client has asked so far.
     fn take_requests(&mut self, at: usize) {
         loop {
-            match self.peers[at].next() {
+            match self.peers[at].take() {
                 Ok(Some(request)) => self.carry_out(at, request),
                 Ok(None) => return,
                 Err(e) => {

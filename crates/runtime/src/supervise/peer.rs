@@ -107,7 +107,7 @@ impl Peer {
         self.socket.as_fd()
     }
 
-    /// Reads what has come; requests are then taken with [`Self::next`].
+    /// Reads what has come; requests are then taken with [`Self::take`].
     pub(crate) fn read(&mut self, chunk: &mut [u8]) {
         match self.socket.read(chunk) {
             Ok(0) => self.gone = true,
@@ -118,8 +118,8 @@ impl Peer {
     }
 
     /// The next request that has come whole.
-    pub(crate) fn next(&mut self) -> Result<Option<Request>, FrameError> {
-        self.decoder.next()
+    pub(crate) fn take(&mut self) -> Result<Option<Request>, FrameError> {
+        self.decoder.take()
     }
 
     /// Queues a reply and sends what can be sent.
@@ -207,7 +207,7 @@ mod tests {
             let got = socket.read(&mut chunk).unwrap();
             assert!(got > 0, "the peer closed");
             decoder.feed(&chunk[..got]);
-            while let Some(reply) = decoder.next().unwrap() {
+            while let Some(reply) = decoder.take().unwrap() {
                 seen.push(reply);
             }
         }
@@ -222,20 +222,19 @@ mod tests {
             peer.output(Stream::Stdout, &piece, true);
         }
         assert!(peer.queued() < QUEUE + 2 * piece.len());
-        let reader = std::thread::spawn(move || {
-            let mut seen = 0;
-            loop {
-                match &replies(&mut client, 1)[..] {
-                    [Reply::Output(_, bytes), ..] => seen += bytes.len() as u64,
-                    other => panic!("{other:?}"),
-                }
-                if seen > 0 {
-                    return client;
-                }
-            }
-        });
-        reader.join().unwrap();
-        assert!(peer.skipped > 0);
+        let missed = peer.skipped;
+        assert!(missed > 0);
+        let arrived = 200 - missed as usize / piece.len();
+        let reader = std::thread::spawn(move || (replies(&mut client, arrived), client));
+        while peer.queued() > 0 {
+            peer.flush();
+            std::thread::yield_now();
+        }
+        let (_, mut client) = reader.join().unwrap();
+        peer.output(Stream::Stdout, b"more", true);
+        let seen = replies(&mut client, 2);
+        let more = Reply::Output(Stream::Stdout, b"more".to_vec());
+        assert_eq!(seen, [Reply::Skipped(missed), more]);
     }
 
     #[test]
