@@ -3,19 +3,27 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 
+use crate::archive;
 use crate::cache::Snapshot;
 use crate::error::{BuildError, Result};
 use crate::exec::{Execution, Outcome};
 use crate::plan::{CopyOp, Origin, PlannedStep, SourceOp};
 use crate::source::{self, Found, SourceError};
-use crate::tree::{Dir, Leaf, Node};
+use crate::tree::{Dir, Node};
 use crate::upper::{Attributes, Upper, WriteError};
 use crate::users;
 
 /// What one source turned out to be.
 enum Item<'a> {
-    Found(Vec<Found>),
+    Found(Vec<Thing>),
     Inline { name: &'a str, content: &'a str },
+}
+
+/// One file or directory of a source.
+struct Thing {
+    found: Found,
+    /// Whether it may be an archive to unpack.
+    archive: bool,
 }
 
 impl Execution<'_> {
@@ -84,6 +92,7 @@ impl Execution<'_> {
             owner,
             mode: copy.chmod.clone(),
             xattrs: copy.origin != Origin::Context,
+            chown: copy.chown.is_some(),
         })
     }
 
@@ -114,17 +123,14 @@ impl Execution<'_> {
             let text = format!("{}: `{text}` matches nothing.", step.at);
             self.events.send(model::Event::Warning { text });
         }
-        for found in &found {
-            if let Node::Leaf(leaf) = &found.node
-                && unpack
-                && is_archive(leaf)?
-            {
-                let name = leaf.shown().display();
-                let problem = format!("unpacking the archive {name} is not supported yet");
-                return Err(instruction(problem));
-            }
-        }
-        Ok(Item::Found(found))
+        let things = found.into_iter().map(|found| {
+            let archive = match &found.node {
+                Node::Leaf(leaf) if unpack => archive::is_one(leaf)?,
+                _ => false,
+            };
+            Ok(Thing { found, archive })
+        });
+        Ok(Item::Found(things.collect::<sys::Result<_>>()?))
     }
 
     fn missing(&self, pattern: &str, copy: &CopyOp, step: &PlannedStep) -> BuildError {
@@ -157,9 +163,9 @@ impl Execution<'_> {
         match item {
             Item::Inline { name, content } => Ok(key.text(name).text(content)),
             Item::Found(found) => {
-                for Found { name, node } in found {
-                    key = key.text(&hex(name));
-                    self.sums.digest(node, owned, true, key.hash())?;
+                for Thing { found, archive } in found {
+                    key = key.text(&hex(&found.name)).debug(archive);
+                    self.sums.digest(&found.node, owned, true, key.hash())?;
                 }
                 Ok(key)
             }
@@ -189,9 +195,9 @@ impl Execution<'_> {
                         let names = upper.resolve(dest.as_ref())?.names;
                         upper.write_file(&names, content.as_bytes(), attributes)?;
                     }
-                    Item::Found(found) => {
-                        for found in found {
-                            self.place(&mut upper, found, &copy.dest, attributes)?;
+                    Item::Found(things) => {
+                        for thing in things {
+                            self.place(&mut upper, thing, &copy.dest, attributes)?;
                         }
                     }
                 }
@@ -208,15 +214,42 @@ impl Execution<'_> {
     fn place(
         &self,
         upper: &mut Upper,
-        found: &Found,
+        thing: &Thing,
         dest: &str,
         attributes: &Attributes,
     ) -> Result<(), WriteError> {
+        let found = &thing.found;
+        if let (true, Node::Leaf(leaf)) = (thing.archive, &found.node)
+            && let Some(tree) = archive::unpack(self.store, leaf)?
+        {
+            return self.place_tree(upper, tree, dest, attributes);
+        }
         let mut target = upper.resolve(dest.as_ref())?;
         if source::goes_inside(&found.node, dest, target.node.as_ref()) {
             target.names.push(found.name.clone());
         }
         upper.copy(&found.node, &target.names, attributes, self.sums)
+    }
+
+    /// Copies what was in an archive, whose owners count unless `--chown` is given.
+    fn place_tree(
+        &self,
+        upper: &mut Upper,
+        tree: Dir,
+        dest: &str,
+        attributes: &Attributes,
+    ) -> Result<(), WriteError> {
+        let tree = Node::Dir(tree);
+        // The copy takes only files whose digest was taken.
+        self.sums
+            .digest(&tree, true, true, &mut sha2::Digest::new())?;
+        let names = upper.resolve(dest.as_ref())?.names;
+        let attributes = Attributes {
+            owner: attributes.owner.filter(|_| attributes.chown),
+            xattrs: true,
+            ..attributes.clone()
+        };
+        upper.copy(&tree, &names, &attributes, self.sums)
     }
 }
 
@@ -228,18 +261,4 @@ fn hex(name: &OsString) -> String {
         let _ = write!(text, "{byte:02x}");
     }
     text
-}
-
-/// Whether ADD would unpack the file: a tar, plain or compressed.
-fn is_archive(leaf: &Leaf) -> Result<bool> {
-    use std::io::Read;
-    const COMPRESSED: [&[u8]; 4] = [b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"];
-    if leaf.meta.kind != rustix::fs::FileType::RegularFile {
-        return Ok(false);
-    }
-    let mut head = Vec::new();
-    let read = leaf.open()?.take(512).read_to_end(&mut head);
-    read.map_err(|e| sys::Error::new("read", leaf.shown().to_string_lossy(), e))?;
-    let plain = head.get(257..262) == Some(b"ustar");
-    Ok(plain || COMPRESSED.iter().any(|magic| head.starts_with(magic)))
 }

@@ -4,6 +4,7 @@
 //! executed by a [`StepRunner`], base images come from [`Bases`], progress goes to an
 //! [`model::event::EventSink`].
 
+mod archive;
 mod build;
 mod cache;
 mod chmod;

@@ -231,8 +231,8 @@ impl Execution<'_> {
         let of_context = *origin == Origin::Context;
         let attributes = Attributes {
             owner: of_context.then_some((0, 0)),
-            mode: None,
             xattrs: !of_context,
+            ..Attributes::default()
         };
         // The copy takes only files whose digest was taken.
         let mut unused = sha2::Digest::new();

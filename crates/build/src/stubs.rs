@@ -15,10 +15,11 @@ use sys::{Error, Result};
 use crate::tree::{Dir, Meta, Node};
 
 /// What every step has mounted.
-const ALWAYS: [&str; 6] = [
+const ALWAYS: [&str; 7] = [
     "/proc",
     "/sys",
     "/dev",
+    "/run",
     "/etc/resolv.conf",
     "/etc/hosts",
     "/etc/hostname",

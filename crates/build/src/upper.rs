@@ -30,6 +30,18 @@ pub enum WriteError {
     /// A file was to be written where a directory is.
     #[error("cannot replace the directory {} by a file", .0.display())]
     IsDirectory(PathBuf),
+    /// An archive cannot be unpacked.
+    #[error("cannot unpack {}", path.display())]
+    Archive {
+        /// The archive, from the context's root.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<store::Error>,
+    },
+    /// An archive of a kind that we do not read.
+    #[error("cannot unpack {}: only plain, gzip and zstd archives are supported", .0.display())]
+    Compression(PathBuf),
     /// Somebody works on the source at the same time.
     #[error("{} changed while it was being copied", .0.display())]
     Changed(PathBuf),
@@ -42,6 +54,8 @@ pub(crate) struct Attributes {
     pub(crate) owner: Option<(u32, u32)>,
     /// The new permissions; the source's own when absent.
     pub(crate) mode: Option<ModeChange>,
+    /// Whether the instruction itself asks for the owner.
+    pub(crate) chown: bool,
     /// Whether extended attributes come along.
     pub(crate) xattrs: bool,
 }

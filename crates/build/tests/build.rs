@@ -163,6 +163,89 @@ fn copies_files_and_directories_as_buildkit_does() {
 }
 
 #[test]
+fn add_unpacks_archives() {
+    let bench = Bench::new();
+    bench.file("in/d/f", "f").file("note.gz", "\u{1}");
+    let tar = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("tar");
+        command
+            .current_dir(bench.context())
+            .args(["--owner=3", "--group=4"])
+            .args(arguments);
+        assert!(command.status().unwrap().success());
+    };
+    tar(&["-czf", "a.tgz", "-C", "in", "."]);
+    tar(&["-cf", "a.tar", "-C", "in", "d"]);
+    tar(&["-cJf", "a.tar.xz", "in"]);
+    // Compressed, but no archive.
+    std::fs::write(
+        bench.context().join("note.gz"),
+        [0x1f, 0x8b, 8, 0, 0, 0, 0, 0],
+    )
+    .unwrap();
+    let unpacked = ["d755 0:0 x", "d755 3:4 x/d", "f644 3:4 x/d/f \"f\""];
+    assert_eq!(
+        bench.build("FROM base\nADD a.tgz /x\n").last_layer(),
+        unpacked
+    );
+    assert_eq!(
+        bench.build("FROM base\nADD a.tar /x/\n").last_layer(),
+        unpacked
+    );
+    let owned = bench.build("FROM base\nADD --chown=9 a.tar /x/\n");
+    assert_eq!(owned.last_layer()[2], "f644 9:9 x/d/f \"f\"");
+    let copied = bench.build("FROM base\nCOPY a.tar /x/\n");
+    assert!(copied.last_layer()[1].starts_with("f644 0:0 x/a.tar"));
+    let plain = bench.build("FROM base\nADD note.gz /x/\n");
+    assert!(plain.last_layer()[1].starts_with("f644 0:0 x/note.gz"));
+    let error = bench.fails("FROM base\nADD a.tar.xz /x/\n");
+    assert!(
+        error.ends_with("only plain, gzip and zstd archives are supported"),
+        "{error}"
+    );
+    let whole = std::fs::read(bench.context().join("a.tgz")).unwrap();
+    std::fs::write(bench.context().join("a.tgz"), &whole[..whole.len() / 2]).unwrap();
+    let error = bench.fails("FROM base\nADD a.tgz /x/\n");
+    assert!(
+        error.contains("Dockerfile:2: `ADD a.tgz /x/`: cannot copy: cannot unpack /a.tgz"),
+        "{error}"
+    );
+}
+
+/// What `COPY --from` makes of a merged tree is what `cp -a` sees in a real overlay.
+#[test]
+fn layers_are_merged_as_overlay_merges_them() {
+    let bench = Bench::new();
+    let built = bench.build(
+        "FROM base AS layers\n\
+         RUN mkdir -p /t/keep /t/gone /t/again /t/swap && touch /t/keep/a /t/gone/b /t/again/c /t/swap/d /t/f\n\
+         RUN rm -r /t/gone /t/again && mkdir /t/again && echo n > /t/again/n && rm /t/f && mkdir /t/f && touch /t/f/inside\n\
+         RUN rm -r /t/swap && echo file > /t/swap && ln -s keep /t/link && chmod 2750 /t/keep && chown 3:4 /t/keep\n\
+         RUN mkdir /t/gone && echo back > /t/gone/new && rm /t/keep/a && echo o > /t/keep/.o\n\
+         FROM layers AS real\n\
+         RUN cp -a /t /out\n\
+         FROM scratch AS ours\n\
+         COPY --from=layers /t /out\n\
+         FROM scratch\n\
+         COPY --from=real /out /real\n\
+         COPY --from=ours /out /ours\n",
+    );
+    let layers: Vec<_> = built
+        .image
+        .layers
+        .iter()
+        .map(|l| bench.store.layers().path(l))
+        .collect();
+    let real = kit::listing(&layers[0].join("real"));
+    assert_eq!(kit::listing(&layers[1].join("ours")), real);
+    assert!(real.contains(&"d2750 3:4 keep".to_owned()), "{real:?}");
+    assert!(
+        real.contains(&"f644 0:0 gone/new \"back\"".to_owned()) && real.len() == 10,
+        "{real:?}"
+    );
+}
+
+#[test]
 fn links_of_the_context_lead_nowhere_outside() {
     let bench = Bench::new();
     bench.file("dir/file", "inside").file("etc/passwd", "mine");

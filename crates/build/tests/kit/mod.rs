@@ -210,6 +210,7 @@ impl Bench {
         std::fs::copy(BUSYBOX, root.join("bin/busybox")).expect("busybox-static is installed");
         for applet in [
             "sh", "cat", "echo", "ls", "mkdir", "true", "env", "id", "ln", "rm", "touch", "chown",
+            "cp", "chmod",
         ] {
             std::fs::hard_link(root.join("bin/busybox"), root.join("bin").join(applet)).unwrap();
         }
