@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use domain::base::iana::{Class, Opcode, Rcode, Rtype};
+use domain::base::message_builder::StaticCompressor;
 use domain::base::{Message, MessageBuilder, Name, ToName, Ttl};
 use domain::rdata::{A, Ptr};
 
@@ -63,7 +64,7 @@ pub fn parse_query(packet: &[u8]) -> Option<Query> {
 ///
 /// Addresses that do not fit are left out and the response is marked as cut, so that the
 /// asker comes back by TCP.
-pub(crate) fn respond(packet: &[u8], answer: &Answer, limit: usize) -> Option<Vec<u8>> {
+pub fn respond(packet: &[u8], answer: &Answer, limit: usize) -> Option<Vec<u8>> {
     let query = Message::from_slice(packet).ok()?;
     let question = query.sole_question().ok();
     let rcode = match answer {
@@ -71,7 +72,9 @@ pub(crate) fn respond(packet: &[u8], answer: &Answer, limit: usize) -> Option<Ve
         Answer::Failure => Rcode::SERVFAIL,
         Answer::Addresses(_) | Answer::Name(_) => Rcode::NOERROR,
     };
-    let mut builder = MessageBuilder::new_vec();
+    // The question's name need not be repeated with each address.
+    let target = StaticCompressor::new(Vec::new());
+    let mut builder = MessageBuilder::from_target(target).expect("a vector has room");
     builder.set_push_limit(limit);
     let mut builder = builder.start_answer(query, rcode).ok()?;
     builder.header_mut().set_ra(true);
@@ -79,7 +82,7 @@ pub(crate) fn respond(packet: &[u8], answer: &Answer, limit: usize) -> Option<Ve
         .header_mut()
         .set_aa(matches!(answer, Answer::Addresses(_) | Answer::Name(_)));
     let Some(question) = question else {
-        return Some(builder.finish());
+        return Some(builder.finish().into_target());
     };
     let owner = question.qname().to_name::<Vec<u8>>();
     match answer {
@@ -101,7 +104,7 @@ pub(crate) fn respond(packet: &[u8], answer: &Answer, limit: usize) -> Option<Ve
         }
         Answer::NoSuchName | Answer::Failure => {}
     }
-    Some(builder.finish())
+    Some(builder.finish().into_target())
 }
 
 /// Does a packet answer this query? What does not was not sent by the server that was asked.
@@ -127,4 +130,93 @@ fn reverse(name: &str) -> Option<Ipv4Addr> {
         *octet = parts.next()?.parse().ok()?;
     }
     parts.next().is_none().then(|| Ipv4Addr::from(octets))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn query(name: &str, kind: Rtype) -> Vec<u8> {
+        let mut builder = MessageBuilder::new_vec().question();
+        builder.header_mut().set_id(7);
+        let name: Name<Vec<u8>> = name.parse().unwrap();
+        builder.push((&name, kind)).unwrap();
+        builder.finish()
+    }
+
+    fn addresses(response: &[u8]) -> Vec<Ipv4Addr> {
+        let message = Message::from_slice(response).unwrap();
+        let answer = message.answer().unwrap().limit_to::<A>();
+        answer.map(|record| record.unwrap().data().addr()).collect()
+    }
+
+    #[test]
+    fn questions_are_understood() {
+        assert_eq!(
+            parse_query(&query("Db.", Rtype::A)),
+            Some(Query::Address("db".to_owned()))
+        );
+        assert_eq!(
+            parse_query(&query("db", Rtype::AAAA)),
+            Some(Query::Other("db".to_owned()))
+        );
+        let reverse = query("7.0.89.10.in-addr.arpa", Rtype::PTR);
+        assert_eq!(
+            parse_query(&reverse),
+            Some(Query::Name(Ipv4Addr::new(10, 89, 0, 7)))
+        );
+        let odd = "x.7.0.89.10.in-addr.arpa";
+        assert_eq!(
+            parse_query(&query(odd, Rtype::PTR)),
+            Some(Query::Other(odd.to_owned()))
+        );
+        assert_eq!(parse_query(b"short"), None);
+    }
+
+    #[test]
+    fn a_response_is_no_query_but_an_answer_to_one() {
+        let asked = query("db", Rtype::A);
+        let response = respond(&asked, &Answer::Addresses(vec![]), 512).unwrap();
+        assert_eq!(parse_query(&response), None);
+        assert!(is_answer_to(&response, &asked));
+        assert!(!is_answer_to(&response, &query("dc", Rtype::A)));
+        assert!(!is_answer_to(&asked, &asked));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_and_marked() {
+        let asked = query("web", Rtype::A);
+        let many: Vec<_> = (0..100).map(|n| Ipv4Addr::new(10, 89, 0, n)).collect();
+        let cut = respond(&asked, &Answer::Addresses(many.clone()), 512).unwrap();
+        assert!(cut.len() <= 512 && Message::from_slice(&cut).unwrap().header().tc());
+        let whole = respond(&asked, &Answer::Addresses(many.clone()), 65_535).unwrap();
+        assert_eq!(addresses(&whole), many);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+            let _ = parse_query(&bytes);
+            let _ = is_answer_to(&bytes, &bytes);
+            for answer in [Answer::Failure, Answer::Addresses(vec![Ipv4Addr::LOCALHOST])] {
+                if let Some(response) = respond(&bytes, &answer, 512) {
+                    prop_assert!(response.len() <= 512);
+                    prop_assert!(answer != Answer::Failure || response.len() <= bytes.len());
+                }
+            }
+        }
+
+        #[test]
+        fn addresses_come_back_as_they_went_in(
+            name in "[a-z0-9-]{1,63}(\\.[a-z]{1,20}){0,3}",
+            raw in proptest::collection::vec(any::<u32>(), 0..20),
+        ) {
+            let asked = query(&name, Rtype::A);
+            prop_assert_eq!(parse_query(&asked), Some(Query::Address(name)));
+            let given: Vec<_> = raw.into_iter().map(Ipv4Addr::from).collect();
+            let response = respond(&asked, &Answer::Addresses(given.clone()), 512).unwrap();
+            prop_assert_eq!(addresses(&response), given);
+        }
+    }
 }

@@ -15,5 +15,5 @@ mod hosts;
 mod subnet;
 
 pub use client::{Client, socket_path};
-pub use dns::{Answer, Query, parse_query};
+pub use dns::{Answer, Query, parse_query, respond};
 pub use error::{Error, Result};

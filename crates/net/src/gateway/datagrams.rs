@@ -107,7 +107,7 @@ impl Datagrams {
     }
 
     /// Takes datagrams that containers sent to somewhere else.
-    pub(super) fn from_container(&mut self, base: &mut Base, socket: &OwnedFd) {
+    pub(super) fn take_outgoing(&mut self, base: &mut Base, socket: &OwnedFd) {
         for _ in 0..TURN {
             let datagram = match sys::net::receive_datagram(socket, &mut base.buffer) {
                 Ok(datagram) => datagram,
@@ -149,7 +149,7 @@ impl Datagrams {
     }
 
     /// Takes datagrams that clients sent to a published port.
-    pub(super) fn from_client(
+    pub(super) fn take_incoming(
         &mut self,
         base: &mut Base,
         door: usize,

@@ -256,14 +256,14 @@ impl Front {
                     self.carry(stream, |base, stream| base.connect_in(stream, &target));
                 }
             }
-            DoorKind::OutUdp => self.datagrams.from_container(&mut self.base, &socket),
+            DoorKind::OutUdp => self.datagrams.take_outgoing(&mut self.base, &socket),
             DoorKind::Published {
                 transport: Transport::Udp,
                 target,
                 ..
             } => {
                 self.datagrams
-                    .from_client(&mut self.base, number, &socket, &target);
+                    .take_incoming(&mut self.base, number, &socket, &target);
             }
             DoorKind::NamesUdp { .. } => self.names.ask(&mut self.base, &socket),
             DoorKind::NamesTcp { .. } => {

@@ -246,18 +246,13 @@ impl Container {
     pub(crate) fn address(&self) -> Ipv4Addr {
         self.ready.links[0].address
     }
-
-    /// The host's port of its first published one.
-    pub(crate) fn port(&self) -> u16 {
-        self.ready.published[0].host_port.unwrap()
-    }
 }
 
 fn end(name: &str) -> VethEnd<'_> {
     VethEnd { name, mac: None }
 }
 
-fn start_gateway(dir: &Path, ready: OwnedFd) -> std::io::Result<Child> {
+pub(crate) fn start_gateway(dir: &Path, ready: OwnedFd) -> std::io::Result<Child> {
     let exe = std::env::current_exe()?;
     // A shell moves the pipe to a known number: our own descriptors close at the start.
     let script = format!(
@@ -299,7 +294,7 @@ pub(crate) fn attachment(network: &str, third: u8) -> Attachment {
 
 pub(crate) fn plan(name: &str, attachments: Vec<Attachment>) -> NetworkPlan {
     let mut seed = [0; 32];
-    for (place, byte) in seed.iter_mut().zip(name.bytes().cycle()) {
+    for (place, byte) in seed.iter_mut().zip(name.bytes().rev().cycle()) {
         *place = byte;
     }
     NetworkPlan {

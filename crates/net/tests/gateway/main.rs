@@ -1,5 +1,6 @@
 //! The gateway as a process, between namespaces that stand for a host, the world outside it,
 //! and containers. Needs root; leaves nothing behind.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
@@ -9,6 +10,8 @@ use model::network::Transport;
 use kit::{HOST, Machine, Namespace, OUTSIDE, attachment, eventually, plan, publish};
 
 mod kit;
+mod questions;
+mod rootless;
 
 /// Not a test: the process that the others start.
 #[test]
