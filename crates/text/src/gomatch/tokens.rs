@@ -75,7 +75,7 @@ impl Tokens {
     /// Whether the whole name matches.
     pub(super) fn matches(&self, name: &str) -> bool {
         self.run(name, |_, _| false)
-            .is_some_and(|live| live[self.0.len()])
+            .is_some_and(|live| live.contains(self.0.len()))
     }
 
     /// Whether a path matches, or one of its parents: what stands before a slash.
@@ -83,72 +83,121 @@ impl Tokens {
         let end = self.0.len();
         let mut parent = false;
         let live = self.run(path, |live, next| {
-            parent = next == '/' && live[end];
+            parent = next == '/' && live.contains(end);
             parent
         });
-        parent || live.is_some_and(|live| live[end])
+        parent || live.is_some_and(|live| live.contains(end))
     }
 
     /// Whether some name that begins with `prefix`, and is longer, could match.
     pub(super) fn could_continue(&self, prefix: &str) -> bool {
         // Whatever token comes next, some further text satisfies it and those behind it.
         let live = self.run(prefix, |_, _| false);
-        live.is_some_and(|live| live[..self.0.len()].contains(&true))
+        live.is_some_and(|live| live.list.iter().any(|&state| state < self.0.len()))
     }
 
     /// The states that are live after `name`: state n says that the first n tokens are
     /// satisfied. `None` as soon as none is, or if `stop` says so of the states before a
-    /// character: the common pattern differs from a path in its first letters.
-    fn run(&self, name: &str, mut stop: impl FnMut(&[bool], char) -> bool) -> Option<Vec<bool>> {
-        let mut live = vec![false; self.0.len() + 1];
-        let mut next = live.clone();
-        live[0] = true;
-        self.pass_free(&mut live);
-        for c in name.chars() {
-            if stop(&live, c) || !self.step(&live, c, &mut next) {
+    /// character.
+    fn run(&self, name: &str, mut stop: impl FnMut(&States, char) -> bool) -> Option<States> {
+        // Most patterns differ from most paths in the first letter already.
+        if matches!(self.0.first(), Some(&Token::Char(first)) if !name.starts_with(first)) {
+            return None;
+        }
+        let mut live = States::new(self.0.len());
+        let mut next = States::new(self.0.len());
+        live.add(&self.0, 0);
+        let mut rest = name;
+        while let Some(c) = rest.chars().next() {
+            if let [state] = live.list[..]
+                && self.0.get(state) == Some(&Token::Dirs)
+                && c != '/'
+            {
+                // Only a slash leads on from here.
+                rest = &rest[rest.find('/').unwrap_or(rest.len())..];
+                continue;
+            }
+            if stop(&live, c) {
                 return None;
             }
+            self.step(&live, c, &mut next);
             std::mem::swap(&mut live, &mut next);
+            next.clear();
+            if live.list.is_empty() {
+                return None;
+            }
+            rest = &rest[c.len_utf8()..];
         }
         Some(live)
     }
 
-    /// The states after one more character; whether there are any.
-    fn step(&self, live: &[bool], c: char, next: &mut [bool]) -> bool {
-        next.fill(false);
-        for (state, token) in self.0.iter().enumerate().filter(|(state, _)| live[*state]) {
-            match token {
-                Token::Char(wanted) => next[state + 1] |= *wanted == c,
-                Token::Any => next[state + 1] |= c != '/',
-                Token::Star => next[state] |= c != '/',
+    /// Adds the states after one more character.
+    fn step(&self, live: &States, c: char, next: &mut States) {
+        for &state in live.list.iter().filter(|&&state| state < self.0.len()) {
+            let (stays, advances) = match &self.0[state] {
+                Token::Char(wanted) => (false, *wanted == c),
+                Token::Any => (false, c != '/'),
+                Token::Star => (c != '/', false),
                 Token::Class { negated, ranges } => {
                     let inside = ranges.iter().any(|&(low, high)| low <= c && c <= high);
-                    next[state + 1] |= inside != *negated;
+                    (false, inside != *negated)
                 }
-                Token::Rest => next[state] = true,
-                Token::MaybeDirs => {}
-                Token::Dirs => {
-                    next[state] = true;
-                    next[state + 1] |= c == '/';
-                }
+                Token::Rest => (true, false),
+                Token::MaybeDirs => (false, false),
+                Token::Dirs => (true, c == '/'),
+            };
+            if stays {
+                next.add(&self.0, state);
+            }
+            if advances {
+                next.add(&self.0, state + 1);
             }
         }
-        self.pass_free(next);
-        next.contains(&true)
+    }
+}
+
+/// A set of states: usually very few of many.
+struct States {
+    list: Vec<usize>,
+    member: Vec<bool>,
+}
+
+impl States {
+    fn new(tokens: usize) -> Self {
+        Self {
+            list: Vec::new(),
+            member: vec![false; tokens + 1],
+        }
     }
 
-    /// Tokens that may match nothing are passed by.
-    fn pass_free(&self, live: &mut [bool]) {
-        for (state, token) in self.0.iter().enumerate() {
-            if live[state] {
-                match token {
-                    Token::Star | Token::Rest => live[state + 1] = true,
-                    Token::MaybeDirs => {
-                        live[state + 1] = true;
-                        live[state + 2] = true;
+    fn contains(&self, state: usize) -> bool {
+        self.member[state]
+    }
+
+    fn clear(&mut self) {
+        for state in self.list.drain(..) {
+            self.member[state] = false;
+        }
+    }
+
+    /// Adds a state, and those behind tokens that may match nothing.
+    fn add(&mut self, tokens: &[Token], state: usize) {
+        let mut state = state;
+        loop {
+            if std::mem::replace(&mut self.member[state], true) {
+                return;
+            }
+            self.list.push(state);
+            match tokens.get(state) {
+                Some(Token::Star | Token::Rest) => state += 1,
+                Some(Token::MaybeDirs) => {
+                    // `Dirs` itself leads no further without a character.
+                    if !std::mem::replace(&mut self.member[state + 1], true) {
+                        self.list.push(state + 1);
                     }
-                    _ => {}
+                    state += 2;
                 }
+                _ => return,
             }
         }
     }
