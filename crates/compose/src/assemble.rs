@@ -71,35 +71,47 @@ impl<'a> Assembler<'a> {
         if !self.read.iter().any(|read| read == path) {
             self.read.push(path.to_owned());
         }
-        (!broken).then(|| Parsed { path: path.to_owned(), documents })
+        (!broken).then(|| Parsed {
+            path: path.to_owned(),
+            documents,
+        })
     }
 
     fn open(&mut self, path: &Path, mentioned: Option<Span>) -> Option<FileId> {
-        let shown = path.strip_prefix(&self.request.current_directory).unwrap_or(path);
+        let shown = path
+            .strip_prefix(&self.request.current_directory)
+            .unwrap_or(path);
         let shown = shown.display().to_string();
         match self.files.read(path) {
             Ok(text) => Some(self.sources.add(shown, text)),
             Err(error) => {
                 let diagnostic = Diagnostic::error(format!("cannot read {shown}: {error}"));
-                self.diagnostics.push(Diagnostic { span: mentioned, ..diagnostic });
+                self.diagnostics.push(Diagnostic {
+                    span: mentioned,
+                    ..diagnostic
+                });
                 None
             }
         }
     }
 
-    /// Reads a file of variables into pairs; complains where it is malformed or absent.
+    /// Reads a file of variables; complains where it is malformed or absent.
     pub(crate) fn variables(
         &mut self,
         path: &Path,
         mentioned: Option<Span>,
-        lookup: &dyn Fn(&str) -> Option<String>,
+        strong: dotenv::Lookup<'_>,
+        weak: dotenv::Lookup<'_>,
     ) -> dotenv::Variables {
-        let Some(file) = self.open(path, mentioned) else { return dotenv::Variables::new() };
-        match dotenv::parse(self.sources.text(file), lookup) {
+        let Some(file) = self.open(path, mentioned) else {
+            return dotenv::Variables::new();
+        };
+        match dotenv::parse(self.sources.text(file), strong, weak) {
             Ok(variables) => variables,
             Err(error) => {
                 let span = Span::new(file, error.start, error.end);
-                self.diagnostics.push(Diagnostic::error(error.message).at(span));
+                self.diagnostics
+                    .push(Diagnostic::error(error.message).at(span));
                 dotenv::Variables::new()
             }
         }
@@ -121,7 +133,9 @@ impl<'a> Assembler<'a> {
         let mut result: Option<Node> = None;
         for Parsed { path, documents } in parsed {
             for document in documents {
-                let Some(mut document) = self.prepare(document, scope) else { continue };
+                let Some(mut document) = self.prepare(document, scope) else {
+                    continue;
+                };
                 self.include(&mut document, &path, scope, stack);
                 self.extend(&mut document, &path, scope);
                 result = Some(match result.take() {
@@ -149,12 +163,20 @@ impl<'a> Assembler<'a> {
             return None;
         }
         let before = self.diagnostics.len();
-        interpolate(&mut document, scope.environment, &self.sources, &mut self.diagnostics);
+        interpolate(
+            &mut document,
+            scope.environment,
+            &self.sources,
+            &mut self.diagnostics,
+        );
         self.unsound |= text::has_errors(&self.diagnostics[before..]);
         let sound = schema::check(&document, &self.sources, &mut self.diagnostics);
         self.unsound |= !sound;
         let home = scope.environment.get("HOME");
-        let base = Base { directory: scope.directory, home: home.as_deref() };
+        let base = Base {
+            directory: scope.directory,
+            home: home.as_deref(),
+        };
         normalise::document(&mut document, base, &mut self.diagnostics);
         Some(document)
     }
@@ -164,6 +186,8 @@ impl Parsed {
     /// The value of the top-level `name`, the last if there are several documents.
     pub(crate) fn name(&self) -> Option<&Node> {
         let named = self.documents.iter().rev();
-        named.filter_map(|document| document.as_map()?.get("name")).next()
+        named
+            .filter_map(|document| document.as_map()?.get("name"))
+            .next()
     }
 }

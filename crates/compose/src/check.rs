@@ -13,7 +13,11 @@ use crate::yaml::Node;
 /// dependencies of shared networks), and complains about what refers to nothing.
 pub(crate) fn check(project: &mut Project, tree: &Node, diagnostics: &mut Vec<Diagnostic>) {
     split_by_profile(project);
-    let mut checker = Checker { tree, project, diagnostics };
+    let mut checker = Checker {
+        tree,
+        project,
+        diagnostics,
+    };
     let mut complete = BTreeMap::new();
     for service in checker.project.services.values() {
         complete.insert(service.name.clone(), service.clone());
@@ -33,11 +37,14 @@ fn split_by_profile(project: &mut Project) {
     let on = &project.profiles;
     let enabled = |service: &Service| {
         let mut profiles = service.profiles.iter();
-        service.profiles.is_empty() || on.iter().any(|p| p == "*") || profiles.any(|p| on.contains(p))
+        service.profiles.is_empty()
+            || on.iter().any(|p| p == "*")
+            || profiles.any(|p| on.contains(p))
     };
     let services = std::mem::take(&mut project.services);
-    (project.services, project.disabled) =
-        services.into_iter().partition(|(_, service)| enabled(service));
+    (project.services, project.disabled) = services
+        .into_iter()
+        .partition(|(_, service)| enabled(service));
 }
 
 fn add_default_network(project: &mut Project) {
@@ -45,15 +52,23 @@ fn add_default_network(project: &mut Project) {
         ServiceNetwork::Networks(list) => list.iter().any(|one| one.network == "default"),
         _ => false,
     };
-    if project.services.values().chain(project.disabled.values()).any(uses) {
+    if project
+        .services
+        .values()
+        .chain(project.disabled.values())
+        .any(uses)
+    {
         let name = format!("{}_default", project.name);
-        project.networks.entry("default".into()).or_insert_with(|| Network {
-            name,
-            external: false,
-            internal: false,
-            subnet: None,
-            labels: BTreeMap::new(),
-        });
+        project
+            .networks
+            .entry("default".into())
+            .or_insert_with(|| Network {
+                name,
+                external: false,
+                internal: false,
+                subnet: None,
+                labels: BTreeMap::new(),
+            });
     }
 }
 
@@ -94,26 +109,42 @@ impl Checker<'_> {
                 false => complaint,
             });
         }
-        let ServiceNetwork::Service(other) = &service.network else { return };
+        let ServiceNetwork::Service(other) = &service.network else {
+            return;
+        };
         if !self.project.services.contains_key(other) {
             let span = self.place(service, &["network_mode"]);
-            let complaint = self.absent(service, other, "shares the network of").at(span);
+            let complaint = self
+                .absent(service, other, "shares the network of")
+                .at(span);
             self.diagnostics.push(complaint);
             return;
         }
-        let implied =
-            Dependency { condition: Condition::Started, required: true, restart: true };
+        let implied = Dependency {
+            condition: Condition::Started,
+            required: true,
+            restart: true,
+        };
         service.depends_on.entry(other.clone()).or_insert(implied);
     }
 
     /// A complaint about a service that is not there, or switched off.
     fn absent(&self, service: &Service, name: &str, relation: &str) -> Diagnostic {
         let start = format!("service `{}` {relation} `{name}`", service.name);
-        match self.project.disabled.get(name).and_then(|other| other.profiles.first()) {
+        match self
+            .project
+            .disabled
+            .get(name)
+            .and_then(|other| other.profiles.first())
+        {
             Some(profile) => Diagnostic::error(format!("{start}, which runs only in a profile"))
                 .hint(format!("switch it on: `--profile {profile}`")),
             None => {
-                let names = self.project.services.keys().filter(|key| **key != service.name);
+                let names = self
+                    .project
+                    .services
+                    .keys()
+                    .filter(|key| **key != service.name);
                 let nearest = suggest::nearest(name, names.map(String::as_str));
                 Diagnostic::error(format!("{start}, which is not a service here"))
                     .did_you_mean(nearest)
@@ -122,38 +153,52 @@ impl Checker<'_> {
     }
 
     fn networks(&mut self, service: &Service) {
-        let ServiceNetwork::Networks(attachments) = &service.network else { return };
+        let ServiceNetwork::Networks(attachments) = &service.network else {
+            return;
+        };
         for attachment in attachments {
             let network = &attachment.network;
             if network == "default" || self.project.networks.contains_key(network) {
                 continue;
             }
             let names = self.project.networks.keys().map(String::as_str);
-            let message = format!("service `{}` uses network `{network}`, which is not defined", service.name);
+            let message = format!(
+                "service `{}` uses network `{network}`, which is not defined",
+                service.name
+            );
             self.diagnostics.push(
                 Diagnostic::error(message)
                     .at(self.place(service, &["networks", network]))
                     .did_you_mean(suggest::nearest(network, names))
-                    .hint(format!("define it at the top of the file: `networks: {{{network}: }}`")),
+                    .hint(format!(
+                        "define it at the top of the file: `networks: {{{network}: }}`"
+                    )),
             );
         }
     }
 
     fn volumes(&mut self, service: &Service) {
         for mount in &service.volumes {
-            let VolumeKind::Named { volume, .. } = &mount.kind else { continue };
+            let VolumeKind::Named { volume, .. } = &mount.kind else {
+                continue;
+            };
             if self.project.volumes.contains_key(volume) {
                 continue;
             }
             let names = self.project.volumes.keys().map(String::as_str);
-            let message = format!("service `{}` uses volume `{volume}`, which is not defined", service.name);
+            let message = format!(
+                "service `{}` uses volume `{volume}`, which is not defined",
+                service.name
+            );
             let diagnostic = Diagnostic::error(message)
                 .at(self.mount_place(service, volume))
                 .did_you_mean(suggest::nearest(volume, names));
             self.diagnostics.push(match volume.contains('/') {
                 true => diagnostic.hint(format!("for a path of the host write `./{volume}`")),
                 false => diagnostic
-                    .hint(format!("define it at the top of the file: `volumes: {{{volume}: }}`"))
+                    .hint(format!(
+                        "define it at the top of the file: `volumes: {{{volume}: }}`"
+                    ))
                     .hint(format!("or write `./{volume}` for a path of the host")),
             });
         }
@@ -172,14 +217,21 @@ impl Checker<'_> {
             let source = item.as_map().and_then(|map| map.get("source"));
             source.and_then(Node::as_text) == Some(volume)
         };
-        items.iter().find(source).map_or(service.span, |item| item.span)
+        items
+            .iter()
+            .find(source)
+            .map_or(service.span, |item| item.span)
     }
 
     fn container_names(&mut self, services: &BTreeMap<String, Service>) {
         let mut owners: BTreeMap<&str, &Service> = BTreeMap::new();
         for service in services.values() {
-            let Some(name) = &service.container_name else { continue };
-            let Some(first) = owners.insert(name, service) else { continue };
+            let Some(name) = &service.container_name else {
+                continue;
+            };
+            let Some(first) = owners.insert(name, service) else {
+                continue;
+            };
             let message = format!(
                 "services `{}` and `{}` both have the container name `{name}`",
                 first.name, service.name

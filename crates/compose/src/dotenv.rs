@@ -15,16 +15,27 @@ pub(crate) struct DotenvError {
     pub(crate) message: String,
 }
 
-/// Names and values; in the second form a name alone takes the caller's value.
+/// Names and values.
 pub(crate) type Variables = BTreeMap<String, String>;
 
+/// Gives the value of a name.
+pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 /// Reads a file in compose's syntax: `export`, comments, three kinds of quoting,
-/// `${VAR}` in all but single quotes. `lookup` is asked before the file's own names.
+/// `${VAR}` in all but single quotes. For the value of a name `strong` is asked, then
+/// what the file itself has said so far, then `weak`.
 pub(crate) fn parse(
     text: &str,
-    lookup: &dyn Fn(&str) -> Option<String>,
+    strong: Lookup<'_>,
+    weak: Lookup<'_>,
 ) -> Result<Variables, DotenvError> {
-    let mut reader = Reader { text, at: 0, variables: Variables::new(), lookup };
+    let mut reader = Reader {
+        text,
+        at: 0,
+        variables: Variables::new(),
+        strong,
+        weak,
+    };
     if text.starts_with('\u{feff}') {
         reader.at = '\u{feff}'.len_utf8();
     }
@@ -35,7 +46,7 @@ pub(crate) fn parse(
 }
 
 /// Reads a file as `docker run --env-file` does: everything after `=` is the value.
-pub(crate) fn parse_raw(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Variables {
+pub(crate) fn parse_raw(text: &str, lookup: Lookup<'_>) -> Variables {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = text.lines().map(str::trim_start);
     lines
@@ -51,7 +62,8 @@ struct Reader<'t> {
     text: &'t str,
     at: usize,
     variables: Variables,
-    lookup: &'t dyn Fn(&str) -> Option<String>,
+    strong: Lookup<'t>,
+    weak: Lookup<'t>,
 }
 
 impl<'t> Reader<'t> {
@@ -73,7 +85,10 @@ impl<'t> Reader<'t> {
     }
 
     fn skip_line(&mut self) {
-        self.at += self.rest().find('\n').map_or(self.rest().len(), |at| at + 1);
+        self.at += self
+            .rest()
+            .find('\n')
+            .map_or(self.rest().len(), |at| at + 1);
     }
 
     fn skip_blanks(&mut self) {
@@ -99,7 +114,7 @@ impl<'t> Reader<'t> {
             }
             None | Some('\n' | '#') => {
                 self.skip_line();
-                if let Some(value) = (self.lookup)(name) {
+                if let Some(value) = self.lookup(name) {
                     self.variables.insert(name.to_owned(), value);
                 }
             }
@@ -171,20 +186,33 @@ impl<'t> Reader<'t> {
         Err(self.error(start, format!("`{quote}` is never closed")))
     }
 
+    fn lookup(&self, name: &str) -> Option<String> {
+        let own = || self.variables.get(name).cloned();
+        (self.strong)(name)
+            .or_else(own)
+            .or_else(|| (self.weak)(name))
+    }
+
     fn expand(&self, value: &str, start: usize) -> Result<String, DotenvError> {
-        let lookup =
-            |name: &str| (self.lookup)(name).or_else(|| self.variables.get(name).cloned());
-        let expanded = expand::compose(value, &lookup);
-        expanded.map(|expanded| expanded.text).map_err(|error: ExpandError| {
-            let message = error.to_string();
-            self.error(start, message)
-        })
+        let expanded = expand::compose(value, &|name| self.lookup(name));
+        expanded
+            .map(|expanded| expanded.text)
+            .map_err(|error: ExpandError| {
+                let message = error.to_string();
+                self.error(start, message)
+            })
     }
 
     /// An error from `start` to the end of its line.
     fn error(&self, start: usize, message: impl Into<String>) -> DotenvError {
-        let line = self.text[start..].find(['\r', '\n']).unwrap_or(self.text.len() - start);
-        DotenvError { start, end: start + line, message: message.into() }
+        let line = self.text[start..]
+            .find(['\r', '\n'])
+            .unwrap_or(self.text.len() - start);
+        DotenvError {
+            start,
+            end: start + line,
+            message: message.into(),
+        }
     }
 }
 
@@ -238,37 +266,69 @@ mod tests {
 
     #[track_caller]
     fn gives(text: &str, want: &[(&str, &str)]) {
-        let got = parse(text, &host).unwrap_or_else(|e| panic!("{text:?}: {}", e.message));
+        let got =
+            parse(text, &host, &|_| None).unwrap_or_else(|e| panic!("{text:?}: {}", e.message));
         let got: Vec<_> = got.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(got, want, "{text:?}");
     }
 
     #[test]
     fn every_form_of_a_line() {
-        gives("A=1\nB = 2\nexport C=3\n", &[("A", "1"), ("B", "2"), ("C", "3")]);
-        gives("# c\n\nA=x # note\nB=x#y\nC= # n\n", &[("A", "x"), ("B", "x#y"), ("C", "")]);
-        gives("A='$X # y'\nB=\"p\\nq\"\n", &[("A", "$X # y"), ("B", "p\nq")]);
+        gives(
+            "A=1\nB = 2\nexport C=3\n",
+            &[("A", "1"), ("B", "2"), ("C", "3")],
+        );
+        gives(
+            "# c\n\nA=x # note\nB=x#y\nC= # n\n",
+            &[("A", "x"), ("B", "x#y"), ("C", "")],
+        );
+        gives(
+            "A='$X # y'\nB=\"p\\nq\"\n",
+            &[("A", "$X # y"), ("B", "p\nq")],
+        );
         gives("A=\"two\nlines\"\nB=1", &[("A", "two\nlines"), ("B", "1")]);
-        gives("A='it\\'s'\nB=\"say \\\"x\\\"\"", &[("A", "it's"), ("B", "say \"x\"")]);
-        gives("A=\"\\$HOST $HOST\"\nB=\\$", &[("A", "$HOST h"), ("B", "\\$")]);
+        gives(
+            "A='it\\'s'\nB=\"say \\\"x\\\"\"",
+            &[("A", "it's"), ("B", "say \"x\"")],
+        );
+        gives(
+            "A=\"\\$HOST $HOST\"\nB=\\$",
+            &[("A", "$HOST h"), ("B", "\\$")],
+        );
         gives("A=1\nB=${A}${HOST}${NO:-d}", &[("A", "1"), ("B", "1hd")]);
         gives("HOST\nNOBODY\nA: yaml\n", &[("A", "yaml"), ("HOST", "h")]);
         gives("\u{feff}A=1\r\nB=2\r\n", &[("A", "1"), ("B", "2")]);
         gives("export=1\nEMPTY=\n", &[("EMPTY", ""), ("export", "1")]);
-        gives("A=a=b\nJ={\"k\": 1}\n", &[("A", "a=b"), ("J", "{\"k\": 1}")]);
+        gives(
+            "A=a=b\nJ={\"k\": 1}\n",
+            &[("A", "a=b"), ("J", "{\"k\": 1}")],
+        );
     }
 
     #[test]
     fn errors_point_at_their_line() {
         for (text, start, end, message) in [
-            ("A=1\nB C=2\n", 6, 9, "a variable's name cannot have a space"),
-            ("A%=2\nX=1", 1, 4, "unexpected character `%` in a variable's name"),
+            (
+                "A=1\nB C=2\n",
+                6,
+                9,
+                "a variable's name cannot have a space",
+            ),
+            (
+                "A%=2\nX=1",
+                1,
+                4,
+                "unexpected character `%` in a variable's name",
+            ),
             ("A='x\nB=1\n", 2, 4, "`'` is never closed"),
             ("A=${x\n", 2, 5, "`${` is never closed"),
             ("=1", 0, 2, "unexpected character `=` in a variable's name"),
         ] {
-            let error = parse(text, &host).expect_err(text);
-            assert_eq!((error.start, error.end, error.message.as_str()), (start, end, message));
+            let error = parse(text, &host, &|_| None).expect_err(text);
+            assert_eq!(
+                (error.start, error.end, error.message.as_str()),
+                (start, end, message)
+            );
         }
     }
 
@@ -282,14 +342,14 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics(text in "[A-B=:#'\"\\\\$ {}\nxü\u{feff}]{0,60}") {
-            if let Err(error) = parse(&text, &host) {
+            if let Err(error) = parse(&text, &host, &|_| None) {
                 prop_assert!(text.get(error.start..error.end).is_some());
             }
         }
 
         #[test]
         fn single_quotes_keep_everything(value in "[^'\\\\]{0,20}") {
-            let got = parse(&format!("A='{value}'\n"), &host).unwrap();
+            let got = parse(&format!("A='{value}'\n"), &host, &|_| None).unwrap();
             prop_assert_eq!(&got["A"], &value);
         }
     }

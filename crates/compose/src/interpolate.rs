@@ -46,7 +46,10 @@ pub(crate) fn interpolate(
 ) {
     match &mut node.value {
         Value::Text(text) if text.contains('$') => {
-            let place = Place { span: node.span, offset: offset_of(text, node.span, sources) };
+            let place = Place {
+                span: node.span,
+                offset: offset_of(text, node.span, sources),
+            };
             match expand::compose(text, &|name| environment.get(name)) {
                 Ok(expanded) => {
                     for variable in expanded.unset {
@@ -139,20 +142,47 @@ mod tests {
         for document in &mut documents {
             interpolate(document, &environment, &sources, &mut diagnostics);
         }
-        let value = documents[0].as_map().and_then(|map| map.get("a"));
+        let value = documents
+            .first()
+            .and_then(Node::as_map)
+            .and_then(|map| map.get("a"));
         let value = value.and_then(Node::scalar_text).unwrap_or_default();
         (value, text::render(&sources, &diagnostics, false))
     }
 
     #[test]
     fn values_are_expanded_and_complaints_point_into_them() {
-        assert_eq!(run("a: postgres:${TAG}\n"), ("postgres:16".into(), String::new()));
+        assert_eq!(
+            run("a: postgres:${TAG}\n"),
+            ("postgres:16".into(), String::new())
+        );
         assert_eq!(run("a: '$TAG'\n").0, "16");
         assert_eq!(run("a: |\n  echo $$TAG $TAG\n").0, "echo $TAG 16\n");
         assert_eq!(run("a: {b: ok}\n$TAG: x\n").1, "");
-        insta::assert_snapshot!(run("a: \"x ${NO} ${NO}\"\nb: $NO\n").1, @"");
-        insta::assert_snapshot!(run("a: ${TAG\n").1, @"");
-        insta::assert_snapshot!(run("a: \"tab\\t${PASSWORD:?set a password}\"\n").1, @"");
+        insta::assert_snapshot!(run("a: \"x ${NO} ${NO}\"\nb: $NO\n").1, @r#"
+        warning: variable `NO` is not set; nothing is put in its place
+         --> compose.yaml:1:7
+          |
+        1 | a: "x ${NO} ${NO}"
+          |       ^^^
+        hint: `${NO:-}` says that this is meant
+        "#);
+        insta::assert_snapshot!(run("a: ${TAG\n").1, @"
+        error: `${` is never closed
+         --> compose.yaml:1:4
+          |
+        1 | a: ${TAG
+          |    ^^^^^
+        hint: a dollar that begins no variable is written `$$`
+        ");
+        insta::assert_snapshot!(run("a: \"tab\\t${PASSWORD:?set a password}\"\n").1, @r#"
+        error: required variable `PASSWORD` has no value: set a password
+         --> compose.yaml:1:4
+          |
+        1 | a: "tab\t${PASSWORD:?set a password}"
+          |    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+        hint: set `PASSWORD` in the environment or in `.env`
+        "#);
     }
 
     #[test]

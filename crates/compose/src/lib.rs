@@ -17,6 +17,7 @@ mod load;
 mod merge;
 mod names;
 mod normalise;
+mod output;
 mod project;
 mod read;
 mod schema;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 use text::{Diagnostic, Sources};
 
 pub use load::load;
+pub use output::{Change, changed_fields, fingerprint, to_json, to_yaml};
 pub use project::{
     Attachment, Build, Condition, Dependency, Health, HealthTest, Network, Port, Project,
     PullPolicy, Service, ServiceNetwork, ServiceVolume, Tmpfs, Volume, VolumeKind,
@@ -80,7 +82,12 @@ pub struct Loaded {
 /// File names that a project directory is searched for, best first. The first that
 /// exists is taken, together with its [`override_name`] if that exists too.
 pub fn default_names() -> [&'static str; 4] {
-    ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"]
+    [
+        "compose.yaml",
+        "compose.yml",
+        "docker-compose.yaml",
+        "docker-compose.yml",
+    ]
 }
 
 /// `compose.yaml` → `compose.override.yaml`.
@@ -89,44 +96,4 @@ pub fn override_name(name: &str) -> String {
         Some((stem, extension)) => format!("{stem}.override.{extension}"),
         None => format!("{name}.override"),
     }
-}
-
-/// The project as `docker compose config` writes it.
-pub fn to_yaml(project: &Project) -> String {
-    let _ = project;
-    String::new()
-}
-
-/// The project as `docker compose config --format json` writes it.
-pub fn to_json(project: &Project) -> serde_json::Value {
-    let _ = project;
-    serde_json::Value::Null
-}
-
-/// What of a service decides whether its container must be made anew, by field, in the
-/// form of [`to_json`]. Store it with the container and compare it by
-/// [`changed_fields`]; the image's content is not part of it.
-pub fn fingerprint(service: &Service) -> BTreeMap<String, serde_json::Value> {
-    let _ = service;
-    BTreeMap::new()
-}
-
-/// One field of a service that differs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Change {
-    /// Path of the field, e.g. `environment.API_URL`.
-    pub field: String,
-    /// What the container was made with; `None` if nothing.
-    pub old: Option<serde_json::Value>,
-    /// What the files say now; `None` if nothing.
-    pub new: Option<serde_json::Value>,
-}
-
-/// Compares two fingerprints.
-pub fn changed_fields(
-    old: &BTreeMap<String, serde_json::Value>,
-    new: &BTreeMap<String, serde_json::Value>,
-) -> Vec<Change> {
-    let _ = (old, new);
-    Vec::new()
 }

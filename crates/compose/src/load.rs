@@ -1,7 +1,5 @@
 //! The way from a request to a project, stage by stage.
 
-use std::path::Path;
-
 use text::{Diagnostic, has_errors};
 
 use crate::assemble::{Assembler, Parsed, Scope};
@@ -15,10 +13,18 @@ use crate::{Files, LoadRequest, Loaded, check, names};
 pub fn load(request: &LoadRequest, files: &dyn Files) -> Loaded {
     let mut assembler = Assembler::new(request, files);
     let project = project(&mut assembler, request, files);
-    let Assembler { sources, mut diagnostics, .. } = assembler;
+    let Assembler {
+        sources,
+        mut diagnostics,
+        ..
+    } = assembler;
     order(&mut diagnostics);
     let project = project.filter(|_| !has_errors(&diagnostics));
-    Loaded { project, sources, diagnostics }
+    Loaded {
+        project,
+        sources,
+        diagnostics,
+    }
 }
 
 /// By place, so that the reader goes through each file once; what has no place first.
@@ -45,14 +51,19 @@ fn project(
     }
     let name = name(assembler, request, &parsed, &environment)?;
     environment.set("COMPOSE_PROJECT_NAME", &name);
-    let scope = Scope { directory: &request.project_directory, environment: &environment };
+    let scope = Scope {
+        directory: &request.project_directory,
+        environment: &environment,
+    };
     let tree = assembler.merge_all(parsed, scope, &[]);
     if assembler.unsound {
         return None;
     }
     let Some(tree) = tree else {
         if !has_errors(&assembler.diagnostics) {
-            assembler.diagnostics.push(Diagnostic::error("the compose file is empty"));
+            assembler
+                .diagnostics
+                .push(Diagnostic::error("the compose file is empty"));
         }
         return None;
     };
@@ -110,12 +121,8 @@ fn environment(assembler: &mut Assembler<'_>, request: &LoadRequest) -> Environm
     };
     let mut variables = crate::dotenv::Variables::new();
     for path in &paths {
-        let read = {
-            let lookup = |name: &str| {
-                request.environment.get(name).or_else(|| variables.get(name)).cloned()
-            };
-            assembler.variables(path, None, &lookup)
-        };
+        let strong = |name: &str| request.environment.get(name).cloned();
+        let read = assembler.variables(path, None, &strong, &|name| variables.get(name).cloned());
         variables.extend(read);
     }
     environment.add_weaker(variables);
@@ -158,7 +165,11 @@ fn name_in_file(
 ) -> Option<String> {
     let mut node = node.clone();
     let before = assembler.diagnostics.len();
-    let Assembler { sources, diagnostics, .. } = assembler;
+    let Assembler {
+        sources,
+        diagnostics,
+        ..
+    } = assembler;
     interpolate::interpolate(&mut node, environment, sources, diagnostics);
     if has_errors(&assembler.diagnostics[before..]) {
         return None;
@@ -171,7 +182,9 @@ fn name_in_file(
         }
         None => {
             let message = format!("`name` must be a string, but is {}", node.kind());
-            assembler.diagnostics.push(Diagnostic::error(message).at(node.span));
+            assembler
+                .diagnostics
+                .push(Diagnostic::error(message).at(node.span));
             None
         }
     }
@@ -188,8 +201,15 @@ fn bad_name(name: &str) -> Diagnostic {
 /// need.
 fn profiles(request: &LoadRequest, environment: &Environment, project: &Project) -> Vec<String> {
     let from_environment = environment.get("COMPOSE_PROFILES").unwrap_or_default();
-    let asked = request.profiles.iter().map(String::as_str).chain(from_environment.split(','));
-    let named = request.services.iter().filter_map(|name| project.services.get(name));
+    let asked = request
+        .profiles
+        .iter()
+        .map(String::as_str)
+        .chain(from_environment.split(','));
+    let named = request
+        .services
+        .iter()
+        .filter_map(|name| project.services.get(name));
     let needed = named.flat_map(|service| service.profiles.iter().map(String::as_str));
     let mut profiles: Vec<String> = asked
         .map(str::trim)
@@ -208,14 +228,17 @@ pub(crate) struct Memory(pub(crate) std::collections::BTreeMap<std::path::PathBu
 
 #[cfg(test)]
 impl Files for Memory {
-    fn read(&self, path: &Path) -> std::io::Result<String> {
-        self.0.get(path).cloned().ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    fn read(&self, path: &std::path::Path) -> std::io::Result<String> {
+        self.0
+            .get(path)
+            .cloned()
+            .ok_or_else(|| std::io::ErrorKind::NotFound.into())
     }
 
-    fn exists(&self, path: &Path) -> bool {
+    fn exists(&self, path: &std::path::Path) -> bool {
         self.0.contains_key(path)
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -33,7 +33,11 @@ mod tests {
             ("/srv/ä", None),
             ("/", None),
         ] {
-            assert_eq!(of_directory(Path::new(directory)).as_deref(), want, "{directory}");
+            assert_eq!(
+                of_directory(Path::new(directory)).as_deref(),
+                want,
+                "{directory}"
+            );
         }
         assert!(is_project("a-b_1"));
         assert!(!is_project("A") && !is_project("-a") && !is_project("a.b") && !is_project(""));

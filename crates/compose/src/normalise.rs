@@ -53,17 +53,27 @@ pub(crate) fn clean(path: &Path) -> PathBuf {
 
 /// Normalises a file.
 pub(crate) fn document(document: &mut Node, base: Base<'_>, diagnostics: &mut Vec<Diagnostic>) {
-    let Value::Map(top) = &mut document.value else { return };
-    if let Some(Node { value: Value::Map(services), .. }) = top.get_mut("services") {
+    let Value::Map(top) = &mut document.value else {
+        return;
+    };
+    if let Some(Node {
+        value: Value::Map(services),
+        ..
+    }) = top.get_mut("services")
+    {
         for (name, service_node) in services.iter_mut() {
             let services = At::Key(&At::Top, "services");
             service(service_node, base, &services.key(name), diagnostics);
         }
     }
     for section in ["networks", "volumes"] {
-        if let Some(Node { value: Value::Map(resources), .. }) = top.get_mut(section) {
+        if let Some(Node {
+            value: Value::Map(resources),
+            ..
+        }) = top.get_mut(section)
+        {
             for (_, resource) in resources.iter_mut() {
-                on(resource, "labels", |node| table(node, '='));
+                on(resource, "labels", table);
             }
         }
     }
@@ -72,9 +82,9 @@ pub(crate) fn document(document: &mut Node, base: Base<'_>, diagnostics: &mut Ve
 /// Normalises one service.
 fn service(node: &mut Node, base: Base<'_>, at: &At<'_>, diagnostics: &mut Vec<Diagnostic>) {
     for key in ["environment", "labels"] {
-        on(node, key, |node| table(node, '='));
+        on(node, key, table);
     }
-    on(node, "extra_hosts", |node| table(node, host_separator(node)));
+    on(node, "extra_hosts", hosts);
     for key in ["tmpfs", "profiles"] {
         on(node, key, list);
     }
@@ -83,7 +93,9 @@ fn service(node: &mut Node, base: Base<'_>, at: &At<'_>, diagnostics: &mut Vec<D
     on(node, "build", |node| build(node, base));
     on(node, "env_file", |node| env_file(node, base));
     on(node, "volumes", |node| {
-        let Value::List(items) = &mut node.value else { return };
+        let Value::List(items) = &mut node.value else {
+            return;
+        };
         for (index, item) in items.iter_mut().enumerate() {
             volume(item, base, &at.key("volumes").item(index), diagnostics);
         }
@@ -99,49 +111,65 @@ fn on(node: &mut Node, key: &str, change: impl FnOnce(&mut Node)) {
 }
 
 /// A list of `NAME=value` becomes a mapping; a name alone maps to nothing.
-fn table(node: &mut Node, separator: char) {
-    let Value::List(items) = &node.value else { return };
+fn table(node: &mut Node) {
+    pairs(node, |text| text.split_once('='));
+}
+
+/// `host=address`, or `host:address`, the older form.
+fn hosts(node: &mut Node) {
+    pairs(node, |text| {
+        text.split_once('=').or_else(|| text.split_once(':'))
+    });
+}
+
+fn pairs(node: &mut Node, split: impl Fn(&str) -> Option<(&str, &str)>) {
+    let Value::List(items) = &node.value else {
+        return;
+    };
     if !items.iter().all(|item| item.scalar_text().is_some()) {
         return;
     }
     let entries = items.iter().filter_map(|item| {
         let text = item.scalar_text()?;
-        let (key, value) = match text.split_once(separator) {
+        let (key, value) = match split(&text) {
             Some((key, value)) => (key.to_owned(), Node::text(item.span, value)),
             None => (text, Node::new(item.span, Value::Null)),
         };
-        Some(Entry { key, key_span: item.span, value })
+        Some(Entry {
+            key,
+            key_span: item.span,
+            value,
+        })
     });
     node.value = Value::Map(entries.collect());
-}
-
-/// `host=address` is the newer form, needed for IPv6; `host:address` the older.
-fn host_separator(node: &Node) -> char {
-    match &node.value {
-        Value::List(items) if items.iter().any(|i| i.as_text().is_some_and(|t| t.contains('='))) => {
-            '='
-        }
-        _ => ':',
-    }
 }
 
 /// A single text becomes a list of one.
 fn list(node: &mut Node) {
     if node.as_text().is_some() {
-        let item = Node { tag: None, ..node.clone() };
+        let item = Node {
+            tag: None,
+            ..node.clone()
+        };
         node.value = Value::List(vec![item]);
     }
 }
 
 /// A list of names becomes a mapping of them to nothing.
 fn names_to_map(node: &mut Node) {
-    let Value::List(items) = &node.value else { return };
+    let Value::List(items) = &node.value else {
+        return;
+    };
     if !items.iter().all(|item| item.as_text().is_some()) {
         return;
     }
     let entries = items.iter().filter_map(|item| {
         let key = item.as_text()?.to_owned();
-        Some(Entry { key, key_span: item.span, value: Node::new(item.span, Value::Null) })
+        Some(Entry {
+            key,
+            key_span: item.span,
+            value: Node::new(item.span, Value::Null),
+        })
     });
     node.value = Value::Map(entries.collect());
 }
@@ -152,7 +180,7 @@ fn build(node: &mut Node, base: Base<'_>) {
         let context = Node::text(node.span, context);
         node.value = Value::Map([entry("context", context)].into_iter().collect());
     }
-    on(node, "args", |node| table(node, '='));
+    on(node, "args", table);
     on(node, "context", |node| {
         if let Value::Text(context) = &mut node.value
             && !is_remote(context)
@@ -164,14 +192,23 @@ fn build(node: &mut Node, base: Base<'_>) {
 
 /// Whether a build context is something to be fetched.
 pub(crate) fn is_remote(context: &str) -> bool {
-    let schemes = ["https://", "http://", "git://", "ssh://", "git@", "github.com/"];
+    let schemes = [
+        "https://",
+        "http://",
+        "git://",
+        "ssh://",
+        "git@",
+        "github.com/",
+    ];
     schemes.iter().any(|scheme| context.starts_with(scheme))
 }
 
 /// Text or list becomes a list of `{path: …}`.
 fn env_file(node: &mut Node, base: Base<'_>) {
     list(node);
-    let Value::List(items) = &mut node.value else { return };
+    let Value::List(items) = &mut node.value else {
+        return;
+    };
     for item in items {
         if let Some(path) = item.as_text() {
             let path = Node::text(item.span, path);
@@ -198,7 +235,9 @@ fn volume(node: &mut Node, base: Base<'_>, at: &At<'_>, diagnostics: &mut Vec<Di
             ),
         }
     }
-    let Value::Map(map) = &mut node.value else { return };
+    let Value::Map(map) = &mut node.value else {
+        return;
+    };
     let is_bind = map.get("type").and_then(Node::as_text) == Some("bind");
     if let (true, Some(source)) = (is_bind, map.get_mut("source"))
         && let Value::Text(path) = &mut source.value
@@ -240,7 +279,10 @@ fn short_volume(
             "ro" | "readonly" => map.insert(entry("read_only", flag(true))),
             "rw" => map.insert(entry("read_only", flag(false))),
             "nocopy" => {
-                let copy = Node::new(span, Value::Map([entry("nocopy", flag(true))].into_iter().collect()));
+                let copy = Node::new(
+                    span,
+                    Value::Map([entry("nocopy", flag(true))].into_iter().collect()),
+                );
                 map.insert(entry("volume", copy));
             }
             // Labels for SELinux, and hints for other systems' virtual machines.
@@ -255,7 +297,11 @@ fn short_volume(
 }
 
 fn entry(key: &str, value: Node) -> Entry {
-    Entry { key: key.to_owned(), key_span: value.span, value }
+    Entry {
+        key: key.to_owned(),
+        key_span: value.span,
+        value,
+    }
 }
 
 #[cfg(test)]
@@ -264,7 +310,10 @@ mod tests {
 
     #[test]
     fn paths_become_absolute() {
-        let base = Base { directory: Path::new("/srv/app"), home: Some("/home/u") };
+        let base = Base {
+            directory: Path::new("/srv/app"),
+            home: Some("/home/u"),
+        };
         for (path, want) in [
             (".", "/srv/app"),
             ("./a/../b", "/srv/app/b"),

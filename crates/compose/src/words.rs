@@ -39,7 +39,10 @@ pub(crate) fn split(text: &str) -> Result<Words, char> {
             (';' | '&' | '|' | '<' | '>', None) => {
                 let operator: String = text[at..].chars().take_while(|&o| o == c).collect();
                 words.extend(word.take());
-                return Ok(Words { words, stopped_at: Some(operator) });
+                return Ok(Words {
+                    words,
+                    stopped_at: Some(operator),
+                });
             }
             (_, None) => word.get_or_insert_default().push(c),
         }
@@ -48,7 +51,10 @@ pub(crate) fn split(text: &str) -> Result<Words, char> {
         Some(open) => Err(open),
         None => {
             words.extend(word);
-            Ok(Words { words, stopped_at: None })
+            Ok(Words {
+                words,
+                stopped_at: None,
+            })
         }
     }
 }

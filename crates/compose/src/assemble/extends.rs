@@ -10,27 +10,54 @@ use crate::merge::merge;
 use crate::normalise::Base;
 use crate::yaml::{Entry, Map, Node, Value};
 
+/// A name and where it is written.
+type Name = (String, Span);
+
+/// The service and, if it is another, the file that an `extends` names.
+type Target = (Name, Option<Name>);
+
 /// A service on the way that `extends` has led.
 type Link = (PathBuf, String);
 
 impl Assembler<'_> {
     /// Completes every service of a document that extends another.
     pub(super) fn extend(&mut self, document: &mut Node, path: &Path, scope: Scope<'_>) {
-        let Value::Map(top) = &mut document.value else { return };
-        let Some(Value::Map(services)) = top.get_mut("services").map(|node| &mut node.value)
-        else {
+        let Value::Map(top) = &mut document.value else {
+            return;
+        };
+        let Some(Value::Map(services)) = top.get_mut("services").map(|node| &mut node.value) else {
             return;
         };
         let extending: Vec<String> = services
             .iter()
-            .filter(|entry| entry.value.as_map().is_some_and(|map| map.get("extends").is_some()))
+            .filter(|entry| {
+                entry
+                    .value
+                    .as_map()
+                    .is_some_and(|map| map.get("extends").is_some())
+            })
             .map(|entry| entry.key.clone())
             .collect();
         let written = services.clone();
+        // On the way of a failure: they would fail for the same reason.
+        let mut failed: Vec<Link> = Vec::new();
         for name in extending {
-            let complete = self.complete(&written, &name, path, scope, &mut Vec::new());
-            if let (Some(complete), Some(node)) = (complete, services.get_mut(&name)) {
-                *node = complete;
+            if failed
+                .iter()
+                .any(|(file, service)| file == path && *service == name)
+            {
+                continue;
+            }
+            let mut chain = Vec::new();
+            match (
+                self.complete(&written, &name, path, scope, &mut chain),
+                services.get_mut(&name),
+            ) {
+                (Some(complete), Some(node)) => *node = complete,
+                _ => {
+                    self.unsound = true;
+                    failed.extend(chain);
+                }
             }
         }
     }
@@ -45,11 +72,18 @@ impl Assembler<'_> {
         chain: &mut Vec<Link>,
     ) -> Option<Node> {
         let mut node = services.get(name)?.clone();
-        let Value::Map(map) = &mut node.value else { return Some(node) };
-        let Some(Entry { value: extends, key_span, .. }) = map.remove("extends") else {
+        let Value::Map(map) = &mut node.value else {
             return Some(node);
         };
-        let (target, span, file) = self.target(&extends, key_span)?;
+        let Some(Entry {
+            value: extends,
+            key_span,
+            ..
+        }) = map.remove("extends")
+        else {
+            return Some(node);
+        };
+        let ((target, span), file) = self.target(&extends, key_span)?;
         let link = (path.to_owned(), name.to_owned());
         if chain.contains(&link) {
             self.diagnostics.push(cycle(chain, &link, span));
@@ -57,7 +91,10 @@ impl Assembler<'_> {
         }
         chain.push(link);
         let home = scope.environment.get("HOME");
-        let base = Base { directory: scope.directory, home: home.as_deref() };
+        let base = Base {
+            directory: scope.directory,
+            home: home.as_deref(),
+        };
         let file = file.map(|(file, span)| (base.absolute(&file), span));
         let below = match file {
             Some((file, file_span)) if file != path => {
@@ -73,7 +110,12 @@ impl Assembler<'_> {
         };
         chain.pop();
         let services = At::Top.key("services");
-        Some(merge(below?, node, &services.key(name), &mut self.diagnostics))
+        Some(merge(
+            below?,
+            node,
+            &services.key(name),
+            &mut self.diagnostics,
+        ))
     }
 
     fn below(
@@ -89,26 +131,24 @@ impl Assembler<'_> {
             let file = path.file_name().unwrap_or_default().to_string_lossy();
             let names = services.iter().map(|entry| entry.key.as_str());
             self.diagnostics.push(
-                Diagnostic::error(format!("there is no service `{target}` in {file} to extend"))
-                    .at(span)
-                    .did_you_mean(suggest::nearest(target, names)),
+                Diagnostic::error(format!(
+                    "there is no service `{target}` in {file} to extend"
+                ))
+                .at(span)
+                .did_you_mean(suggest::nearest(target, names)),
             );
             return None;
         }
         self.complete(services, target, path, scope, chain)
     }
 
-    /// Service and file of an `extends`.
-    fn target(
-        &mut self,
-        extends: &Node,
-        key_span: Span,
-    ) -> Option<(String, Span, Option<(String, Span)>)> {
+    fn target(&mut self, extends: &Node, key_span: Span) -> Option<Target> {
         let text = |node: &Node| node.as_text().map(|text| (text.to_owned(), node.span));
         let (service, file) = match &extends.value {
-            Value::Map(map) => {
-                (map.get("service").and_then(text), map.get("file").and_then(text))
-            }
+            Value::Map(map) => (
+                map.get("service").and_then(text),
+                map.get("file").and_then(text),
+            ),
             _ => (text(extends), None),
         };
         if service.is_none() {
@@ -118,7 +158,7 @@ impl Assembler<'_> {
                     .hint("write `extends: name`, or `extends: {file: …, service: name}`"),
             );
         }
-        service.map(|(service, span)| (service, span, file))
+        service.map(|service| (service, file))
     }
 
     /// A file that is read only for its services; once, so that its complaints come once.
@@ -131,7 +171,9 @@ impl Assembler<'_> {
         let parsed = self.parse(path, Some(mentioned));
         let mut result: Option<Node> = None;
         for document in parsed.into_iter().flat_map(|parsed| parsed.documents) {
-            let Some(document) = self.prepare(document, scope) else { continue };
+            let Some(document) = self.prepare(document, scope) else {
+                continue;
+            };
             result = Some(match result.take() {
                 Some(below) => merge(below, document, &At::Top, &mut self.diagnostics),
                 None => document,
@@ -143,7 +185,10 @@ impl Assembler<'_> {
 }
 
 fn cycle(chain: &[Link], link: &Link, span: Span) -> Diagnostic {
-    let names = chain.iter().skip_while(|known| *known != link).map(|(_, name)| name.as_str());
+    let names = chain
+        .iter()
+        .skip_while(|known| *known != link)
+        .map(|(_, name)| name.as_str());
     let path: Vec<&str> = names.chain(std::iter::once(link.1.as_str())).collect();
     Diagnostic::error(format!("services extend each other: {}", path.join(" → "))).at(span)
 }

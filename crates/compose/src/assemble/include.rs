@@ -11,7 +11,9 @@ use crate::normalise::Base;
 use crate::yaml::{Entry, Map, Node, Value};
 
 /// What is taken over from an included file.
-const SECTIONS: [&str; 6] = ["services", "networks", "volumes", "secrets", "configs", "models"];
+const SECTIONS: [&str; 6] = [
+    "services", "networks", "volumes", "secrets", "configs", "models",
+];
 
 /// One item of `include`.
 struct Inclusion {
@@ -30,8 +32,12 @@ impl Assembler<'_> {
         scope: Scope<'_>,
         stack: &[PathBuf],
     ) {
-        let Value::Map(top) = &mut document.value else { return };
-        let Some(entry) = top.remove("include") else { return };
+        let Value::Map(top) = &mut document.value else {
+            return;
+        };
+        let Some(entry) = top.remove("include") else {
+            return;
+        };
         let Value::List(items) = &entry.value.value else {
             if !entry.value.is_null() {
                 self.diagnostics.push(
@@ -43,7 +49,9 @@ impl Assembler<'_> {
         let mut stack = stack.to_vec();
         stack.push(path.to_owned());
         for item in items {
-            let Some(inclusion) = self.read_inclusion(item) else { continue };
+            let Some(inclusion) = self.read_inclusion(item) else {
+                continue;
+            };
             if let Some(included) = self.included(&inclusion, scope, &stack) {
                 self.take_over(top, included);
             }
@@ -98,7 +106,10 @@ impl Assembler<'_> {
         stack: &[PathBuf],
     ) -> Option<Node> {
         let home = scope.environment.get("HOME");
-        let base = Base { directory: scope.directory, home: home.as_deref() };
+        let base = Base {
+            directory: scope.directory,
+            home: home.as_deref(),
+        };
         let mut parsed = Vec::new();
         let mut directory = None;
         for (path, span) in &inclusion.paths {
@@ -125,40 +136,57 @@ impl Assembler<'_> {
         let env_files: Vec<(PathBuf, Option<Span>)> = match inclusion.env_files.is_empty() {
             true => {
                 let default = directory.join(".env");
-                self.exists(&default).then_some((default, None)).into_iter().collect()
+                self.exists(&default)
+                    .then_some((default, None))
+                    .into_iter()
+                    .collect()
             }
             false => {
                 let named = inclusion.env_files.iter();
-                named.map(|(path, span)| (base.absolute(path), Some(*span))).collect()
+                named
+                    .map(|(path, span)| (base.absolute(path), Some(*span)))
+                    .collect()
             }
         };
         for (path, span) in env_files {
-            let variables = self.variables(&path, span, &|name| scope.environment.get(name));
+            let lookup = |name: &str| scope.environment.get(name);
+            let variables = self.variables(&path, span, &lookup, &|_| None);
             environment.add_weaker(variables);
         }
-        let scope = Scope { directory: &directory, environment: &environment };
+        let scope = Scope {
+            directory: &directory,
+            environment: &environment,
+        };
         self.merge_all(parsed, scope, stack).or_else(|| {
-            self.diagnostics.push(
-                Diagnostic::warning("the included file is empty").at(inclusion.span),
-            );
+            self.diagnostics
+                .push(Diagnostic::warning("the included file is empty").at(inclusion.span));
             None
         })
     }
 
     /// The document's own definitions win, key by key, as in a later `-f` file.
     fn take_over(&mut self, top: &mut Map, included: Node) {
-        let Value::Map(included) = included.value else { return };
-        for Entry { key, key_span, value } in included {
+        let Value::Map(included) = included.value else {
+            return;
+        };
+        for Entry {
+            key,
+            key_span,
+            value,
+        } in included
+        {
             if !SECTIONS.contains(&key.as_str()) {
                 continue;
             }
             let merged = match top.remove(&key) {
-                Some(own) => {
-                    merge(value, own.value, &At::Top.key(&key), &mut self.diagnostics)
-                }
+                Some(own) => merge(value, own.value, &At::Top.key(&key), &mut self.diagnostics),
                 None => value,
             };
-            top.insert(Entry { key, key_span, value: merged });
+            top.insert(Entry {
+                key,
+                key_span,
+                value: merged,
+            });
         }
     }
 }
@@ -168,7 +196,12 @@ fn include_cycle(stack: &[PathBuf], path: &Path, span: Span) -> Diagnostic {
         .iter()
         .skip_while(|file| file.as_path() != path)
         .chain(std::iter::once(&path.to_owned()))
-        .map(|file| file.file_name().unwrap_or_default().to_string_lossy().into_owned())
+        .map(|file| {
+            file.file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect();
     Diagnostic::error(format!("files include each other: {}", names.join(" → "))).at(span)
 }

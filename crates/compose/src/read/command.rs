@@ -25,7 +25,9 @@ impl Reader<'_> {
 
     fn arguments(&mut self, items: &[Node], at: &At<'_>) -> Vec<String> {
         let items = items.iter().enumerate();
-        items.filter_map(|(index, item)| self.string(item, &at.item(index))).collect()
+        items
+            .filter_map(|(index, item)| self.string(item, &at.item(index)))
+            .collect()
     }
 
     fn split(&mut self, text: &str, node: &Node, at: &At<'_>) -> Option<Vec<String>> {
@@ -43,7 +45,8 @@ impl Reader<'_> {
             }
             Err(quote) => {
                 let message = format!("`{at}`: nothing follows or closes this `{quote}`");
-                self.diagnostics.push(Diagnostic::error(message).at(node.span));
+                self.diagnostics
+                    .push(Diagnostic::error(message).at(node.span));
                 None
             }
         }
@@ -77,7 +80,10 @@ impl Reader<'_> {
             }
         };
         let words = self.arguments(items, at);
-        let wrong = match words.split_first().map(|(kind, rest)| (kind.as_str(), rest)) {
+        let wrong = match words
+            .split_first()
+            .map(|(kind, rest)| (kind.as_str(), rest))
+        {
             Some(("NONE", _)) => return Some(HealthTest::Disabled),
             Some(("CMD", command)) if !command.is_empty() => {
                 return Some(HealthTest::Command(command.to_vec()));

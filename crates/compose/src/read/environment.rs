@@ -46,7 +46,9 @@ impl Reader<'_> {
         own: &Values,
         before: &Values,
     ) -> dotenv::Variables {
-        let Some(map) = self.map(node, at) else { return dotenv::Variables::new() };
+        let Some(map) = self.map(node, at) else {
+            return dotenv::Variables::new();
+        };
         let Some(path) = self.word_of(map, "path", at) else {
             if map.get("path").is_none_or(Node::is_null) {
                 self.invalid(node, at, "`path` is missing");
@@ -57,7 +59,11 @@ impl Reader<'_> {
         let raw = match self.word_of(map, "format", at).as_deref() {
             Some("raw") => true,
             Some(other) => {
-                self.invalid(node, at, format_args!("unknown format `{other}` (want raw)"));
+                self.invalid(
+                    node,
+                    at,
+                    format_args!("unknown format `{other}` (want raw)"),
+                );
                 false
             }
             None => false,
@@ -68,17 +74,19 @@ impl Reader<'_> {
         };
         let known = |values: &Values, name: &str| values.get(name).cloned().flatten();
         let environment = self.environment;
-        let lookup = |name: &str| {
-            environment.get(name).or_else(|| known(own, name)).or_else(|| known(before, name))
-        };
+        let strong = |name: &str| environment.get(name).or_else(|| known(own, name));
         if raw {
-            return dotenv::parse_raw(&text, &lookup);
+            return dotenv::parse_raw(&text, &strong);
         }
-        dotenv::parse(&text, &lookup).unwrap_or_else(|error| {
-            let file = self.sources.add(self.shown(Path::new(&path)), text.as_str());
+        dotenv::parse(&text, &strong, &|name| known(before, name)).unwrap_or_else(|error| {
+            let file = self
+                .sources
+                .add(self.shown(Path::new(&path)), text.as_str());
             let place = Span::new(file, error.start, error.end);
             self.diagnostics.push(
-                Diagnostic::error(error.message).at(place).related(span, "read from here"),
+                Diagnostic::error(error.message)
+                    .at(place)
+                    .related(span, "read from here"),
             );
             dotenv::Variables::new()
         })
@@ -102,6 +110,9 @@ impl Reader<'_> {
     }
 
     fn shown(&self, path: &Path) -> String {
-        path.strip_prefix(self.current_directory).unwrap_or(path).display().to_string()
+        path.strip_prefix(self.current_directory)
+            .unwrap_or(path)
+            .display()
+            .to_string()
     }
 }

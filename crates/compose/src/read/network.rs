@@ -32,7 +32,9 @@ impl Reader<'_> {
     }
 
     fn network_mode(&mut self, node: &Node, at: &At<'_>) -> ServiceNetwork {
-        let Some(mode) = self.string(node, at) else { return ServiceNetwork::None };
+        let Some(mode) = self.string(node, at) else {
+            return ServiceNetwork::None;
+        };
         match mode.split_once(':').unwrap_or((&mode, "")) {
             ("none", "") => ServiceNetwork::None,
             ("host", "") => ServiceNetwork::Host,
@@ -53,8 +55,10 @@ impl Reader<'_> {
     }
 
     fn attachments(&mut self, map: &Map, at: &At<'_>) -> ServiceNetwork {
-        let mut attachments: Vec<Attachment> =
-            map.iter().map(|entry| self.attachment(entry, &at.key(&entry.key))).collect();
+        let mut attachments: Vec<Attachment> = map
+            .iter()
+            .map(|entry| self.attachment(entry, &at.key(&entry.key)))
+            .collect();
         attachments.sort_by(|a, b| (-a.priority, &a.network).cmp(&(-b.priority, &b.network)));
         ServiceNetwork::Networks(attachments)
     }
@@ -64,7 +68,9 @@ impl Reader<'_> {
         if entry.value.is_null() {
             return attachment;
         }
-        let Some(map) = self.map(&entry.value, at) else { return attachment };
+        let Some(map) = self.map(&entry.value, at) else {
+            return attachment;
+        };
         attachment.aliases = self.strings_of(map, "aliases", at).unwrap_or_default();
         attachment.priority = i64::from(self.number_of::<i32>(map, "priority", at).unwrap_or(0));
         if let Some((node, at)) = Self::get(map, "ipv4_address", at)
@@ -80,8 +86,12 @@ impl Reader<'_> {
 
     /// Lines for `/etc/hosts`; a name may have several addresses.
     pub(super) fn extra_hosts(&mut self, service: &Map, at: &At<'_>) -> Vec<(String, String)> {
-        let Some((node, at)) = Self::get(service, "extra_hosts", at) else { return Vec::new() };
-        let Some(map) = self.map(node, &at) else { return Vec::new() };
+        let Some((node, at)) = Self::get(service, "extra_hosts", at) else {
+            return Vec::new();
+        };
+        let Some(map) = self.map(node, &at) else {
+            return Vec::new();
+        };
         let mut hosts = Vec::new();
         for entry in map.iter() {
             let at = at.key(&entry.key);
@@ -90,7 +100,10 @@ impl Reader<'_> {
                 _ => std::slice::from_ref(&entry.value),
             };
             for node in addresses {
-                hosts.extend(self.host_address(node, &at).map(|ip| (entry.key.clone(), ip)));
+                hosts.extend(
+                    self.host_address(node, &at)
+                        .map(|ip| (entry.key.clone(), ip)),
+                );
             }
         }
         hosts
@@ -98,11 +111,18 @@ impl Reader<'_> {
 
     fn host_address(&mut self, node: &Node, at: &At<'_>) -> Option<String> {
         let text = self.string(node, at)?;
-        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(&text);
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_suffix(']'))
+            .unwrap_or(&text);
         if bare == "host-gateway" || bare.parse::<std::net::IpAddr>().is_ok() {
             return Some(bare.to_owned());
         }
-        self.invalid(node, at, format_args!("`{text}` is neither an IP address nor `host-gateway`"));
+        self.invalid(
+            node,
+            at,
+            format_args!("`{text}` is neither an IP address nor `host-gateway`"),
+        );
         None
     }
 }

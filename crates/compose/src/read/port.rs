@@ -13,7 +13,9 @@ impl Reader<'_> {
     /// The ports of a service. Of two that mean the same, as happens when files are
     /// merged, one remains.
     pub(super) fn ports(&mut self, service: &Map, at: &At<'_>) -> Vec<Port> {
-        let Some((node, at)) = Self::get(service, "ports", at) else { return Vec::new() };
+        let Some((node, at)) = Self::get(service, "ports", at) else {
+            return Vec::new();
+        };
         let mut ports: Vec<Port> = Vec::new();
         for (index, item) in self.list(node, &at).iter().enumerate() {
             for port in self.port(item, &at.item(index)) {
@@ -30,7 +32,9 @@ impl Reader<'_> {
         if let Value::Map(map) = &node.value {
             return self.long_port(node, map, at).into_iter().collect();
         }
-        let Some(text) = self.scalar(node, at) else { return Vec::new() };
+        let Some(text) = self.scalar(node, at) else {
+            return Vec::new();
+        };
         parse(&text).unwrap_or_else(|why| {
             self.invalid(node, at, format_args!("{why} in `{text}`"));
             Vec::new()
@@ -44,7 +48,11 @@ impl Reader<'_> {
         };
         let target_text = self.scalar(target, &target_at)?;
         let Ok(target) = number(&target_text) else {
-            self.invalid(target, &target_at, format_args!("`{target_text}` is not a port"));
+            self.invalid(
+                target,
+                &target_at,
+                format_args!("`{target_text}` is not a port"),
+            );
             return None;
         };
         let published = match Self::get(map, "published", at) {
@@ -53,13 +61,18 @@ impl Reader<'_> {
                 match text.is_empty() {
                     true => None,
                     false => Some(
-                        range(&text).map_err(|why| self.invalid(published, &at, why)).ok()?,
+                        range(&text)
+                            .map_err(|why| self.invalid(published, &at, why))
+                            .ok()?,
                     ),
                 }
             }
             None => None,
         };
-        let (ip, protocol) = (self.word_of(map, "host_ip", at), self.word_of(map, "protocol", at));
+        let (ip, protocol) = (
+            self.word_of(map, "host_ip", at),
+            self.word_of(map, "protocol", at),
+        );
         let transport = transport(protocol.as_deref().unwrap_or("tcp"));
         let host_ip = ip.map(|ip| address(&ip)).transpose();
         match (transport, host_ip) {
@@ -81,7 +94,12 @@ impl Reader<'_> {
 impl Port {
     fn is_same(&self, other: &Self) -> bool {
         (self.host_ip, self.published, self.target, self.transport)
-            == (other.host_ip, other.published, other.target, other.transport)
+            == (
+                other.host_ip,
+                other.published,
+                other.target,
+                other.transport,
+            )
     }
 }
 
@@ -100,14 +118,24 @@ fn parse(text: &str) -> Result<Vec<Port>, String> {
         None | Some("" | "0") => None,
         Some(published) => Some(range(published)?),
     };
-    let port = |published, target| Port { name: None, host_ip, published, target, transport };
+    let port = |published, target| Port {
+        name: None,
+        host_ip,
+        published,
+        target,
+        transport,
+    };
     let length = |(first, last): (u16, u16)| last - first;
     match published {
-        None => Ok((targets.0..=targets.1).map(|target| port(None, target)).collect()),
+        None => Ok((targets.0..=targets.1)
+            .map(|target| port(None, target))
+            .collect()),
         Some(published) if length(targets) == 0 => Ok(vec![port(Some(published), targets.0)]),
         Some(published) if length(published) == length(targets) => {
             let pairs = (published.0..=published.1).zip(targets.0..=targets.1);
-            Ok(pairs.map(|(host, target)| port(Some((host, host)), target)).collect())
+            Ok(pairs
+                .map(|(host, target)| port(Some((host, host)), target))
+                .collect())
         }
         Some(_) => Err("two ranges of different lengths".into()),
     }
@@ -116,7 +144,9 @@ fn parse(text: &str) -> Result<Vec<Port>, String> {
 /// Address, published port and container port, from the right: an IPv6 address has
 /// colons of its own.
 fn split(spec: &str) -> Result<(Option<&str>, Option<&str>, &str), String> {
-    let Some((rest, target)) = spec.rsplit_once(':') else { return Ok((None, None, spec)) };
+    let Some((rest, target)) = spec.rsplit_once(':') else {
+        return Ok((None, None, spec));
+    };
     match rest.rsplit_once(':') {
         None => Ok((None, Some(rest), target)),
         Some((ip, published)) => Ok((Some(ip), Some(published), target)),
@@ -128,8 +158,13 @@ fn address(text: &str) -> Result<Option<IpAddr>, String> {
     if text.is_empty() {
         return Ok(None);
     }
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    bare.parse().map(Some).map_err(|_| format!("`{text}` is not an IP address"))
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+        .unwrap_or(text);
+    bare.parse()
+        .map(Some)
+        .map_err(|_| format!("`{text}` is not an IP address"))
 }
 
 fn range(text: &str) -> Result<(u16, u16), String> {
@@ -156,7 +191,9 @@ fn transport(protocol: &str) -> Result<Transport, String> {
     match protocol.to_ascii_lowercase().as_str() {
         "tcp" => Ok(Transport::Tcp),
         "udp" => Ok(Transport::Udp),
-        _ => Err(format!("protocol `{protocol}` is not supported (only tcp and udp are)")),
+        _ => Err(format!(
+            "protocol `{protocol}` is not supported (only tcp and udp are)"
+        )),
     }
 }
 
@@ -176,7 +213,11 @@ mod tests {
                         Some((first, last)) if first == last => first.to_string(),
                         Some((first, last)) => format!("{first}-{last}"),
                     };
-                    format!("{ip}{published}→{}/{}", port.target, port.transport.as_str())
+                    format!(
+                        "{ip}{published}→{}/{}",
+                        port.target,
+                        port.transport.as_str()
+                    )
                 };
                 ports.iter().map(show).collect::<Vec<_>>().join(" ")
             }
@@ -208,7 +249,10 @@ mod tests {
             ("1-2:1-3", "error: two ranges of different lengths"),
             ("5-2:80", "error: the range `5-2` ends before it begins"),
             ("x:80:80", "error: `x` is not an IP address"),
-            ("80/sctp", "error: protocol `sctp` is not supported (only tcp and udp are)"),
+            (
+                "80/sctp",
+                "error: protocol `sctp` is not supported (only tcp and udp are)",
+            ),
             ("", "error: a port is missing"),
         ] {
             assert_eq!(show(text), want, "{text:?}");

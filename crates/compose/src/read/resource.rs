@@ -37,7 +37,11 @@ impl Reader<'_> {
         };
         let (external, name) = self.identity(map, &entry.key, at);
         self.driver(map, &["local"], at);
-        Some(Volume { name, external, labels: self.labels(map, at) })
+        Some(Volume {
+            name,
+            external,
+            labels: self.labels(map, at),
+        })
     }
 
     /// Whether the project owns it, and its name outside of the project.
@@ -59,11 +63,19 @@ impl Reader<'_> {
     }
 
     fn driver(&mut self, map: &Map, known: &[&str], at: &At<'_>) {
-        let Some(driver) = self.word_of(map, "driver", at) else { return };
+        let Some(driver) = self.word_of(map, "driver", at) else {
+            return;
+        };
         if !known.contains(&driver.as_str()) {
             let span = map.get("driver").map(|node| node.span);
-            let message = format!("`{at}`: driver `{driver}` is not honoured; {} is used", known[0]);
-            self.diagnostics.push(Diagnostic { span, ..Diagnostic::warning(message) });
+            let message = format!(
+                "`{at}`: driver `{driver}` is not honoured; {} is used",
+                known[0]
+            );
+            self.diagnostics.push(Diagnostic {
+                span,
+                ..Diagnostic::warning(message)
+            });
         }
     }
 
@@ -74,9 +86,15 @@ impl Reader<'_> {
         let mut subnet = None;
         for (index, pool) in self.list(pools, &at).iter().enumerate() {
             let at = at.item(index);
-            let Some(pool) = self.map(pool, &at) else { continue };
-            let Some((node, at)) = Self::get(pool, "subnet", &at) else { continue };
-            let Some(text) = self.string(node, &at) else { continue };
+            let Some(pool) = self.map(pool, &at) else {
+                continue;
+            };
+            let Some((node, at)) = Self::get(pool, "subnet", &at) else {
+                continue;
+            };
+            let Some(text) = self.string(node, &at) else {
+                continue;
+            };
             match parse_subnet(&text) {
                 _ if text.contains(':') => self.diagnostics.push(
                     Diagnostic::warning(format!("`{at}`: IPv6 is not honoured yet")).at(node.span),
@@ -86,7 +104,11 @@ impl Reader<'_> {
                     Diagnostic::warning(format!("`{at}`: a second subnet is not honoured yet"))
                         .at(node.span),
                 ),
-                None => self.invalid(node, &at, format_args!("`{text}` is not a subnet (want e.g. 10.5.0.0/16)")),
+                None => self.invalid(
+                    node,
+                    &at,
+                    format_args!("`{text}` is not a subnet (want e.g. 10.5.0.0/16)"),
+                ),
             }
         }
         subnet

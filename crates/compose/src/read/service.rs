@@ -25,7 +25,9 @@ impl Reader<'_> {
         let build = Self::get(map, "build", at).and_then(|(build, at)| self.build(build, &at));
         let provided = map.get("provider").is_some();
         if image.is_none() && build.is_none() && !provided {
-            let said = ["image", "build"].iter().any(|key| map.get(key).is_some_and(|n| !n.is_null()));
+            let said = ["image", "build"]
+                .iter()
+                .any(|key| map.get(key).is_some_and(|n| !n.is_null()));
             if !said {
                 self.neither_image_nor_build(entry);
             }
@@ -66,8 +68,11 @@ impl Reader<'_> {
 
     fn neither_image_nor_build(&mut self, entry: &Entry) {
         self.diagnostics.push(
-            Diagnostic::error(format!("service `{}` has neither `image` nor `build`", entry.key))
-                .at(entry.key_span),
+            Diagnostic::error(format!(
+                "service `{}` has neither `image` nor `build`",
+                entry.key
+            ))
+            .at(entry.key_span),
         );
     }
 
@@ -86,8 +91,13 @@ impl Reader<'_> {
         let first = name.starts_with(|c: char| c.is_ascii_alphanumeric());
         if !first || !super::is_name(&name) || name.len() < 2 {
             let node = map.get("container_name")?;
-            let why = "names have letters, digits, `.`, `_` and `-`, and begin with a letter or digit";
-            self.invalid(node, &at.key("container_name"), format_args!("`{name}`: {why}"));
+            let why =
+                "names have letters, digits, `.`, `_` and `-`, and begin with a letter or digit";
+            self.invalid(
+                node,
+                &at.key("container_name"),
+                format_args!("`{name}`: {why}"),
+            );
         }
         Some(name)
     }
@@ -100,14 +110,20 @@ impl Reader<'_> {
         let dockerfile = self.word_of(map, "dockerfile", at);
         let dockerfile_inline = self.string_of(map, "dockerfile_inline", at);
         if let (Some(_), Some(_)) = (&dockerfile, &dockerfile_inline) {
-            self.invalid(node, at, "`dockerfile` and `dockerfile_inline` exclude each other");
+            self.invalid(
+                node,
+                at,
+                "`dockerfile` and `dockerfile_inline` exclude each other",
+            );
         }
         let dockerfile = dockerfile.unwrap_or_else(|| "Dockerfile".to_owned());
         let dockerfile = match is_remote(&context) {
             true => dockerfile,
             false => {
                 let path = std::path::Path::new(&context).join(dockerfile);
-                crate::normalise::clean(&path).to_string_lossy().into_owned()
+                crate::normalise::clean(&path)
+                    .to_string_lossy()
+                    .into_owned()
             }
         };
         let mut args = self.table_of(map, "args", at);
@@ -117,15 +133,25 @@ impl Reader<'_> {
             }
         }
         let target = self.word_of(map, "target", at);
-        Some(Build { context, dockerfile, dockerfile_inline, target, args })
+        Some(Build {
+            context,
+            dockerfile,
+            dockerfile_inline,
+            target,
+            args,
+        })
     }
 
     fn expose(&mut self, map: &Map, at: &At<'_>) -> Vec<String> {
-        let Some((node, at)) = Self::get(map, "expose", at) else { return Vec::new() };
+        let Some((node, at)) = Self::get(map, "expose", at) else {
+            return Vec::new();
+        };
         let mut ports = Vec::new();
         for (index, item) in self.list(node, &at).iter().enumerate() {
             let at = at.item(index);
-            let Some(text) = self.scalar(item, &at) else { continue };
+            let Some(text) = self.scalar(item, &at) else {
+                continue;
+            };
             let (port, protocol) = text.split_once('/').unwrap_or((&text, "tcp"));
             let number = |text: &str| text.parse::<u16>().is_ok_and(|port| port > 0);
             let fits = match port.split_once('-') {
@@ -142,8 +168,12 @@ impl Reader<'_> {
 
     fn depends_on(&mut self, map: &Map, at: &At<'_>) -> BTreeMap<String, Dependency> {
         let mut dependencies = BTreeMap::new();
-        let Some((node, at)) = Self::get(map, "depends_on", at) else { return dependencies };
-        let Some(map) = self.map(node, &at) else { return dependencies };
+        let Some((node, at)) = Self::get(map, "depends_on", at) else {
+            return dependencies;
+        };
+        let Some(map) = self.map(node, &at) else {
+            return dependencies;
+        };
         for entry in map.iter() {
             let dependency = self.dependency(&entry.value, &at.key(&entry.key));
             dependencies.insert(entry.key.clone(), dependency);
@@ -152,18 +182,27 @@ impl Reader<'_> {
     }
 
     fn dependency(&mut self, node: &Node, at: &At<'_>) -> Dependency {
-        let mut dependency =
-            Dependency { condition: Condition::Started, required: true, restart: false };
+        let mut dependency = Dependency {
+            condition: Condition::Started,
+            required: true,
+            restart: false,
+        };
         if node.is_null() {
             return dependency;
         }
-        let Some(map) = self.map(node, at) else { return dependency };
+        let Some(map) = self.map(node, at) else {
+            return dependency;
+        };
         dependency.required = self.boolean_of(map, "required", at).unwrap_or(true);
         dependency.restart = self.boolean_of(map, "restart", at).unwrap_or(false);
         if let Some((node, at)) = Self::get(map, "condition", at)
             && let Some(text) = self.string(node, &at)
         {
-            let all = [Condition::Started, Condition::Healthy, Condition::CompletedSuccessfully];
+            let all = [
+                Condition::Started,
+                Condition::Healthy,
+                Condition::CompletedSuccessfully,
+            ];
             match all.into_iter().find(|condition| condition.as_str() == text) {
                 Some(condition) => dependency.condition = condition,
                 None => self.unknown_word(node, &at, &text, &all.map(Condition::as_str)),
@@ -182,19 +221,29 @@ impl Reader<'_> {
     }
 
     fn restart(&mut self, map: &Map, at: &At<'_>) -> RestartPolicy {
-        let Some((node, at)) = Self::get(map, "restart", at) else { return RestartPolicy::No };
+        let Some((node, at)) = Self::get(map, "restart", at) else {
+            return RestartPolicy::No;
+        };
         // `restart: no` is text in YAML 1.2; `restart: false` is a slip that docker refuses.
-        let Some(text) = self.string(node, &at) else { return RestartPolicy::No };
+        let Some(text) = self.string(node, &at) else {
+            return RestartPolicy::No;
+        };
         match text.split_once(':').unwrap_or((&text, "")) {
             ("no" | "", "") => RestartPolicy::No,
             ("always", "") => RestartPolicy::Always,
             ("unless-stopped", "") => RestartPolicy::UnlessStopped,
             ("on-failure", "") => RestartPolicy::OnFailure { max_retries: 0 },
-            ("on-failure", count) if count.parse::<u32>().is_ok() => {
-                RestartPolicy::OnFailure { max_retries: count.parse().unwrap_or(0) }
-            }
+            ("on-failure", count) if count.parse::<u32>().is_ok() => RestartPolicy::OnFailure {
+                max_retries: count.parse().unwrap_or(0),
+            },
             _ => {
-                let known = ["no", "always", "unless-stopped", "on-failure", "on-failure:3"];
+                let known = [
+                    "no",
+                    "always",
+                    "unless-stopped",
+                    "on-failure",
+                    "on-failure:3",
+                ];
                 self.unknown_word(node, &at, &text, &known);
                 RestartPolicy::No
             }
@@ -205,14 +254,19 @@ impl Reader<'_> {
         let Some((node, at)) = Self::get(map, "pull_policy", at) else {
             return PullPolicy::Missing;
         };
-        let Some(text) = self.string(node, &at) else { return PullPolicy::Missing };
+        let Some(text) = self.string(node, &at) else {
+            return PullPolicy::Missing;
+        };
         match text.as_str() {
             "always" => PullPolicy::Always,
             "never" => PullPolicy::Never,
             "missing" | "if_not_present" => PullPolicy::Missing,
             "build" => PullPolicy::Build,
             "daily" | "weekly" => self.refresh(node, &at, &text),
-            _ if text.strip_prefix("every_").is_some_and(|t| units::parse_duration(t).is_ok()) => {
+            _ if text
+                .strip_prefix("every_")
+                .is_some_and(|t| units::parse_duration(t).is_ok()) =>
+            {
                 self.refresh(node, &at, &text)
             }
             _ => {
@@ -225,8 +279,10 @@ impl Reader<'_> {
 
     fn refresh(&mut self, node: &Node, at: &At<'_>, text: &str) -> PullPolicy {
         self.diagnostics.push(
-            Diagnostic::warning(format!("`{at}`: `{text}` is not honoured yet; it means `missing`"))
-                .at(node.span),
+            Diagnostic::warning(format!(
+                "`{at}`: `{text}` is not honoured yet; it means `missing`"
+            ))
+            .at(node.span),
         );
         PullPolicy::Missing
     }
@@ -234,7 +290,13 @@ impl Reader<'_> {
     fn platform(&mut self, map: &Map, at: &At<'_>) -> Option<Platform> {
         let text = self.word_of(map, "platform", at)?;
         text.parse()
-            .map_err(|why| self.invalid(map.get("platform").expect("it was read"), &at.key("platform"), why))
+            .map_err(|why| {
+                self.invalid(
+                    map.get("platform").expect("it was read"),
+                    &at.key("platform"),
+                    why,
+                )
+            })
             .ok()
     }
 }

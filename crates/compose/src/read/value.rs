@@ -31,7 +31,8 @@ impl Reader<'_> {
 
     /// Says that a text is not what it must be.
     pub(super) fn invalid(&mut self, node: &Node, at: &At<'_>, why: impl std::fmt::Display) {
-        self.diagnostics.push(Diagnostic::error(format!("`{at}`: {why}")).at(node.span));
+        self.diagnostics
+            .push(Diagnostic::error(format!("`{at}`: {why}")).at(node.span));
     }
 
     /// The value of a key unless it is absent or null, and its path.
@@ -99,7 +100,11 @@ impl Reader<'_> {
     pub(super) fn strings_of(&mut self, map: &Map, key: &str, at: &At<'_>) -> Option<Vec<String>> {
         let (node, at) = Self::get(map, key, at)?;
         let items = self.list(node, &at).iter().enumerate();
-        Some(items.filter_map(|(i, item)| self.string(item, &at.item(i))).collect())
+        Some(
+            items
+                .filter_map(|(i, item)| self.string(item, &at.item(i)))
+                .collect(),
+        )
     }
 
     /// The boolean of a key; the words `yes`, `no` and so on are taken with a warning.
@@ -141,7 +146,11 @@ impl Reader<'_> {
         };
         if value.is_none() {
             match node.scalar_text() {
-                Some(text) => self.invalid(node, &at, format_args!("`{text}` is not a number that fits")),
+                Some(text) => self.invalid(
+                    node,
+                    &at,
+                    format_args!("`{text}` is not a number that fits"),
+                ),
                 None => self.wrong(node, &at, "a whole number"),
             }
         }
@@ -152,9 +161,9 @@ impl Reader<'_> {
     pub(super) fn duration_of(&mut self, map: &Map, key: &str, at: &At<'_>) -> Option<Duration> {
         let (node, at) = Self::get(map, key, at)?;
         match &node.value {
-            Value::Text(text) => {
-                units::parse_duration(text).map_err(|why| self.invalid(node, &at, why)).ok()
-            }
+            Value::Text(text) => units::parse_duration(text)
+                .map_err(|why| self.invalid(node, &at, why))
+                .ok(),
             Value::Int(0) => Some(Duration::ZERO),
             Value::Int(number) => {
                 self.diagnostics.push(
@@ -175,7 +184,9 @@ impl Reader<'_> {
     pub(super) fn size_of(&mut self, map: &Map, key: &str, at: &At<'_>) -> Option<u64> {
         let (node, at) = Self::get(map, key, at)?;
         let text = self.scalar(node, &at)?;
-        units::parse_size(&text).map_err(|why| self.invalid(node, &at, why)).ok()
+        units::parse_size(&text)
+            .map_err(|why| self.invalid(node, &at, why))
+            .ok()
     }
 
     /// A mapping of names to plain values.
@@ -185,7 +196,9 @@ impl Reader<'_> {
         key: &str,
         at: &At<'_>,
     ) -> BTreeMap<String, Option<String>> {
-        let Some((node, at)) = Self::get(map, key, at) else { return BTreeMap::new() };
+        let Some((node, at)) = Self::get(map, key, at) else {
+            return BTreeMap::new();
+        };
         let Some(table) = node.as_map() else {
             self.wrong(node, &at, "a mapping, or a list of `NAME=value`");
             return BTreeMap::new();
@@ -207,6 +220,9 @@ impl Reader<'_> {
     /// Labels: a name without a value maps to nothing.
     pub(super) fn labels(&mut self, map: &Map, at: &At<'_>) -> BTreeMap<String, String> {
         let labels = self.table_of(map, "labels", at);
-        labels.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect()
+        labels
+            .into_iter()
+            .map(|(name, value)| (name, value.unwrap_or_default()))
+            .collect()
     }
 }

@@ -14,18 +14,27 @@ impl Reader<'_> {
     /// The mounts of a service. Of two with one target the later wins, as happens when
     /// files are merged; within one file it deserves a warning.
     pub(super) fn volumes(&mut self, service: &Map, at: &At<'_>) -> Vec<ServiceVolume> {
-        let Some((node, at)) = Self::get(service, "volumes", at) else { return Vec::new() };
+        let Some((node, at)) = Self::get(service, "volumes", at) else {
+            return Vec::new();
+        };
         let mut volumes: Vec<(ServiceVolume, &Node)> = Vec::new();
         for (index, item) in self.list(node, &at).iter().enumerate() {
             let at = at.item(index);
-            let Some(volume) = self.service_volume(item, &at) else { continue };
-            match volumes.iter().position(|(known, _)| known.target == volume.target) {
+            let Some(volume) = self.service_volume(item, &at) else {
+                continue;
+            };
+            match volumes
+                .iter()
+                .position(|(known, _)| known.target == volume.target)
+            {
                 Some(known) => {
                     let before = volumes[known].1.span;
                     if before.file == item.span.file {
                         let message = format!("`{at}` hides another mount of {}", volume.target);
                         self.diagnostics.push(
-                            Diagnostic::warning(message).at(item.span).related(before, "this one"),
+                            Diagnostic::warning(message)
+                                .at(item.span)
+                                .related(before, "this one"),
                         );
                     }
                     volumes[known] = (volume, item);
@@ -73,7 +82,11 @@ impl Reader<'_> {
             }
         };
         let read_only = self.boolean_of(map, "read_only", at).unwrap_or(false);
-        Some(ServiceVolume { target, read_only, kind })
+        Some(ServiceVolume {
+            target,
+            read_only,
+            kind,
+        })
     }
 
     fn target(&mut self, node: &Node, map: &Map, at: &At<'_>) -> Option<String> {
@@ -92,7 +105,9 @@ impl Reader<'_> {
             self.invalid(node, at, why);
             return None;
         }
-        let clean = crate::normalise::clean(path.as_ref()).to_string_lossy().into_owned();
+        let clean = crate::normalise::clean(path.as_ref())
+            .to_string_lossy()
+            .into_owned();
         if clean == "/" {
             self.invalid(node, at, "nothing can be mounted on `/`");
             return None;
@@ -102,10 +117,16 @@ impl Reader<'_> {
 
     fn tmpfs_options(&mut self, map: &Map, at: &At<'_>) -> VolumeKind {
         let Some((options, at)) = Self::get(map, "tmpfs", at) else {
-            return VolumeKind::Tmpfs { size: None, mode: None };
+            return VolumeKind::Tmpfs {
+                size: None,
+                mode: None,
+            };
         };
         let Some(options) = self.map(options, &at) else {
-            return VolumeKind::Tmpfs { size: None, mode: None };
+            return VolumeKind::Tmpfs {
+                size: None,
+                mode: None,
+            };
         };
         VolumeKind::Tmpfs {
             size: self.size_of(options, "size", &at),
@@ -120,7 +141,11 @@ impl Reader<'_> {
             (Some("bind"), None) => self.invalid(node, at, "`source` is missing"),
             (Some("tmpfs"), Some(_)) => self.invalid(node, at, "a tmpfs has no `source`"),
             (Some(kind @ ("image" | "npipe" | "cluster")), _) => {
-                self.invalid(node, at, format_args!("mounts of type {kind} are not supported yet"));
+                self.invalid(
+                    node,
+                    at,
+                    format_args!("mounts of type {kind} are not supported yet"),
+                );
             }
             (Some(kind), _) => {
                 let why = format!("unknown type `{kind}` (want volume, bind or tmpfs)");
@@ -131,7 +156,9 @@ impl Reader<'_> {
 
     /// The `tmpfs` key: `path` or `path:options`.
     pub(super) fn tmpfs(&mut self, service: &Map, at: &At<'_>) -> Vec<Tmpfs> {
-        let Some((node, at)) = Self::get(service, "tmpfs", at) else { return Vec::new() };
+        let Some((node, at)) = Self::get(service, "tmpfs", at) else {
+            return Vec::new();
+        };
         let mut mounts = Vec::new();
         for (index, item) in self.list(node, &at).iter().enumerate() {
             let at = at.item(index);
@@ -145,7 +172,12 @@ impl Reader<'_> {
     fn one_tmpfs(&mut self, text: &str, node: &Node, at: &At<'_>) -> Option<Tmpfs> {
         let (path, options) = text.split_once(':').unwrap_or((text, ""));
         let target = self.inner_path(path, node, at)?;
-        let mut tmpfs = Tmpfs { target, size: None, mode: None, read_only: false };
+        let mut tmpfs = Tmpfs {
+            target,
+            size: None,
+            mode: None,
+            read_only: false,
+        };
         for option in options.split(',').filter(|option| !option.is_empty()) {
             let (name, value) = option.split_once('=').unwrap_or((option, ""));
             match name {

@@ -25,9 +25,8 @@ pub(super) fn find<'m>(map: &'m Map, keys: &'static [Key], top: bool) -> Vec<Gro
             last_known = Some((entry, key));
             continue;
         }
-        let owner = last_known.filter(|(owner, key)| {
-            owner.value.is_null() && could_hold(&key.shape, entry, keys)
-        });
+        let owner = last_known
+            .filter(|(owner, key)| owner.value.is_null() && could_hold(&key.shape, entry, keys));
         let (owner, key) = match owner {
             Some((owner, key)) => (Some(owner), key),
             None if top && looks_like_service(entry) => match keys.iter().find(is_services) {
@@ -95,8 +94,12 @@ impl Group<'_> {
         let owner = self.owner_name;
         let names = names(&self.entries);
         let message = match (owner, self.entries.len()) {
-            ("services", 1) => format!("{names} looks like a service that needs indenting under `services:`"),
-            ("services", _) => format!("{names} look like services that need indenting under `services:`"),
+            ("services", 1) => {
+                format!("{names} looks like a service that needs indenting under `services:`")
+            }
+            ("services", _) => {
+                format!("{names} look like services that need indenting under `services:`")
+            }
             (_, 1) => format!("{names} looks as if it belonged under `{owner}:`"),
             _ => format!("{names} look as if they belonged under `{owner}:`"),
         };
@@ -109,18 +112,23 @@ impl Group<'_> {
         match self.owner {
             Some(entry) if entry.value.is_null() => diagnostic
                 .related(entry.key_span, "has nothing under it")
-                .hint(format!("put more spaces before {lines} than before `{owner}:`")),
-            Some(entry) => diagnostic
-                .related(entry.key_span, "is here")
-                .hint(format!("move {lines} under `{owner}:`, indented")),
-            None => diagnostic.hint(format!("put `{owner}:` above, and two spaces before {lines}")),
+                .hint(format!("indent {lines} by two more spaces")),
+            Some(entry) => diagnostic.related(entry.key_span, "is here").hint(format!(
+                "move {lines} under `{owner}:` and indent by two spaces"
+            )),
+            None => diagnostic.hint(format!(
+                "write `{owner}:` above, and indent {lines} by two spaces"
+            )),
         }
     }
 }
 
 /// `` `a`, `b` and `c` ``
 fn names(entries: &[&Entry]) -> String {
-    let quoted: Vec<String> = entries.iter().map(|entry| format!("`{}`", entry.key)).collect();
+    let quoted: Vec<String> = entries
+        .iter()
+        .map(|entry| format!("`{}`", entry.key))
+        .collect();
     match quoted.split_last() {
         Some((last, [])) => last.clone(),
         Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
@@ -144,7 +152,11 @@ fn lines(sources: &Sources, entries: &[&Entry]) -> String {
         true => first.to_string(),
         false => format!("{first} to {last}"),
     };
-    let word = if matches!(ranges[..], [(first, last)] if first == last) { "line" } else { "lines" };
+    let word = if matches!(ranges[..], [(first, last)] if first == last) {
+        "line"
+    } else {
+        "lines"
+    };
     let parts: Vec<String> = ranges.iter().map(one).collect();
     format!("{word} {}", parts.join(", "))
 }

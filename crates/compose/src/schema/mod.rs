@@ -45,12 +45,12 @@ enum Status {
 
 /// Complains about every key of a file that is unknown, misplaced or not honoured. False
 /// if indentation is lost: the values are then not where they were meant to be.
-pub(crate) fn check(
-    document: &Node,
-    sources: &Sources,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> bool {
-    let mut checker = Checker { sources, diagnostics, sound: true };
+pub(crate) fn check(document: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> bool {
+    let mut checker = Checker {
+        sources,
+        diagnostics,
+        sound: true,
+    };
     checker.value(document, &table::TOP, &At::Top, true);
     checker.sound
 }
@@ -112,7 +112,8 @@ impl Checker<'_> {
             Status::NoEffect => Some(format!("`{here}` has no effect here")),
         };
         let silent = warning.is_none();
-        self.diagnostics.extend(warning.map(|text| Diagnostic::warning(text).at(entry.key_span)));
+        self.diagnostics
+            .extend(warning.map(|text| Diagnostic::warning(text).at(entry.key_span)));
         self.value(&entry.value, &key.shape, &here, honoured && silent);
     }
 

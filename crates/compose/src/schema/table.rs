@@ -5,23 +5,43 @@ use super::Shape::{self, Any, Each, Items, Keys, Table};
 use super::Status::{Honoured, NoEffect, NotYet};
 
 const fn yes(name: &'static str, shape: Shape) -> Key {
-    Key { name, status: Honoured, shape }
+    Key {
+        name,
+        status: Honoured,
+        shape,
+    }
 }
 
 const fn not_yet(name: &'static str) -> Key {
-    Key { name, status: NotYet, shape: Any }
+    Key {
+        name,
+        status: NotYet,
+        shape: Any,
+    }
 }
 
 const fn no_effect(name: &'static str) -> Key {
-    Key { name, status: NoEffect, shape: Any }
+    Key {
+        name,
+        status: NoEffect,
+        shape: Any,
+    }
 }
 
 const fn not_yet_of(name: &'static str, shape: Shape) -> Key {
-    Key { name, status: NotYet, shape }
+    Key {
+        name,
+        status: NotYet,
+        shape,
+    }
 }
 
 const fn no_effect_of(name: &'static str, shape: Shape) -> Key {
-    Key { name, status: NoEffect, shape }
+    Key {
+        name,
+        status: NoEffect,
+        shape,
+    }
 }
 
 /// The top of a file.
@@ -38,8 +58,11 @@ pub(super) static TOP: Shape = Keys(&[
     yes("volumes", Each(&VOLUME)),
 ]);
 
-const INCLUDE: Shape =
-    Keys(&[yes("env_file", Any), yes("path", Any), yes("project_directory", Any)]);
+const INCLUDE: Shape = Keys(&[
+    yes("env_file", Any),
+    yes("path", Any),
+    yes("project_directory", Any),
+]);
 
 /// A service.
 pub(super) const SERVICE: Shape = Keys(&[
@@ -175,7 +198,11 @@ pub(super) const HEALTHCHECK: Shape = Keys(&[
     yes("timeout", Any),
 ]);
 
-const DEPENDENCY: Shape = Keys(&[yes("condition", Any), yes("required", Any), yes("restart", Any)]);
+const DEPENDENCY: Shape = Keys(&[
+    yes("condition", Any),
+    yes("required", Any),
+    yes("restart", Any),
+]);
 
 const ENV_FILE: Shape = Keys(&[yes("format", Any), yes("path", Any), yes("required", Any)]);
 
@@ -206,7 +233,10 @@ const SERVICE_VOLUME: Shape = Keys(&[
     yes("target", Any),
     yes("tmpfs", Keys(&[yes("mode", Any), yes("size", Any)])),
     yes("type", Any),
-    yes("volume", Keys(&[not_yet("labels"), yes("nocopy", Any), not_yet("subpath")])),
+    yes(
+        "volume",
+        Keys(&[not_yet("labels"), yes("nocopy", Any), not_yet("subpath")]),
+    ),
 ]);
 
 const SERVICE_NETWORK: Shape = Keys(&[
@@ -237,13 +267,21 @@ pub(super) const DEPLOY: Shape = Keys(&[
     yes(
         "resources",
         Keys(&[
-            yes("limits", Keys(&[not_yet("cpus"), not_yet("memory"), not_yet("pids")])),
+            yes(
+                "limits",
+                Keys(&[not_yet("cpus"), not_yet("memory"), not_yet("pids")]),
+            ),
             yes("reservations", RESERVATIONS),
         ]),
     ),
     not_yet_of(
         "restart_policy",
-        Keys(&[not_yet("condition"), not_yet("delay"), not_yet("max_attempts"), not_yet("window")]),
+        Keys(&[
+            not_yet("condition"),
+            not_yet("delay"),
+            not_yet("max_attempts"),
+            not_yet("window"),
+        ]),
     ),
     no_effect_of("rollback_config", UPDATE),
     not_yet_of("update_config", UPDATE),
@@ -288,8 +326,7 @@ const HOOK: Shape = Keys(&[
     not_yet("working_dir"),
 ]);
 
-const DEVICE: Shape =
-    Keys(&[not_yet("permissions"), not_yet("source"), not_yet("target")]);
+const DEVICE: Shape = Keys(&[not_yet("permissions"), not_yet("source"), not_yet("target")]);
 
 const DEVICE_REQUEST: Shape = Keys(&[
     not_yet("capabilities"),
@@ -299,8 +336,7 @@ const DEVICE_REQUEST: Shape = Keys(&[
     not_yet("options"),
 ]);
 
-const CREDENTIAL_SPEC: Shape =
-    Keys(&[not_yet("config"), not_yet("file"), not_yet("registry")]);
+const CREDENTIAL_SPEC: Shape = Keys(&[not_yet("config"), not_yet("file"), not_yet("registry")]);
 
 const SERVICE_MODEL: Shape = Keys(&[not_yet("endpoint_var"), not_yet("model_var")]);
 

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use text::Span;
 
 pub(crate) use parse::parse;
+pub(crate) use scalar::needs_quotes;
 
 /// A value and where it is written.
 #[derive(Debug, Clone)]
@@ -72,7 +73,11 @@ pub(crate) struct Entry {
 impl Node {
     /// A node without a tag.
     pub(crate) fn new(span: Span, value: Value) -> Self {
-        Self { span, value, tag: None }
+        Self {
+            span,
+            value,
+            tag: None,
+        }
     }
 
     /// A text node.
@@ -168,9 +173,10 @@ impl Map {
 
     /// In the order of the file, the values to be changed.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Node)> {
-        self.entries.iter_mut().map(|entry| (entry.key.as_str(), &mut entry.value))
+        self.entries
+            .iter_mut()
+            .map(|entry| (entry.key.as_str(), &mut entry.value))
     }
-
 
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {

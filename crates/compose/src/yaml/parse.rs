@@ -110,7 +110,11 @@ impl<'t> Builder<'t> {
             }
             Event::MappingStart(anchor, tag) => {
                 let (map, merged) = (Map::default(), Vec::new());
-                let collection = Collection::Map { map, merged, key: None };
+                let collection = Collection::Map {
+                    map,
+                    merged,
+                    key: None,
+                };
                 self.open(span, anchor, tag.as_deref(), collection)
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(span),
@@ -132,7 +136,10 @@ impl<'t> Builder<'t> {
         if plain && text.is_empty() {
             return fail("a value without a key", span);
         }
-        let Some(Open { collection: Collection::Map { map, key, .. }, .. }) = self.open.last_mut()
+        let Some(Open {
+            collection: Collection::Map { map, key, .. },
+            ..
+        }) = self.open.last_mut()
         else {
             unreachable!("called only where a mapping awaits a key");
         };
@@ -144,7 +151,11 @@ impl<'t> Builder<'t> {
                     .related(first.key_span, "first here"),
             );
         }
-        *key = Some(Key { text: text.to_owned(), span, merges: plain && text == "<<" });
+        *key = Some(Key {
+            text: text.to_owned(),
+            span,
+            merges: plain && text == "<<",
+        });
         Ok(())
     }
 
@@ -155,13 +166,19 @@ impl<'t> Builder<'t> {
         tag: Option<&Tag>,
         span: Span,
     ) -> Node {
-        let core = tag.filter(|tag| tag.is_yaml_core_schema()).map(|tag| tag.suffix.as_str());
+        let core = tag
+            .filter(|tag| tag.is_yaml_core_schema())
+            .map(|tag| tag.suffix.as_str());
         let value = match (core, style) {
             (Some("str"), _) => Value::Text(text.into_owned()),
             (Some(_), _) | (None, ScalarStyle::Plain) => scalar::resolve(&text),
             _ => Value::Text(text.into_owned()),
         };
-        Node { span, value, tag: self.merge_tag(tag, span) }
+        Node {
+            span,
+            value,
+            tag: self.merge_tag(tag, span),
+        }
     }
 
     fn merge_tag(&mut self, tag: Option<&Tag>, span: Span) -> Option<MergeTag> {
@@ -195,15 +212,27 @@ impl<'t> Builder<'t> {
             return fail(format!("nested more than {MAX_DEPTH} levels deep"), start);
         }
         let tag = self.merge_tag(tag, start);
-        self.open.push(Open { start, anchor, tag, collection, size_before: self.size, depth: 0 });
+        self.open.push(Open {
+            start,
+            anchor,
+            tag,
+            collection,
+            size_before: self.size,
+            depth: 0,
+        });
         Ok(())
     }
 
     fn close(&mut self, end: Span) -> Step {
-        let open = self.open.pop().expect("the parser balances starts and ends");
+        let open = self
+            .open
+            .pop()
+            .expect("the parser balances starts and ends");
         let value = match open.collection {
             Collection::List(items) => Value::List(items),
-            Collection::Map { mut map, merged, .. } => {
+            Collection::Map {
+                mut map, merged, ..
+            } => {
                 for source in merged {
                     merge_into(&mut map, source)?;
                 }
@@ -214,7 +243,16 @@ impl<'t> Builder<'t> {
         let size = self.size - open.size_before + 1;
         // Its children are counted already.
         self.size = open.size_before;
-        self.place(Node { span, value, tag: open.tag }, open.anchor, size, open.depth + 1)
+        self.place(
+            Node {
+                span,
+                value,
+                tag: open.tag,
+            },
+            open.anchor,
+            size,
+            open.depth + 1,
+        )
     }
 
     fn alias(&mut self, anchor: usize, span: Span) -> Step {
@@ -228,7 +266,10 @@ impl<'t> Builder<'t> {
         if self.size + size > MAX_SIZE {
             return too_large(span);
         }
-        let node = Node { span, ..node.clone() };
+        let node = Node {
+            span,
+            ..node.clone()
+        };
         if !self.awaits_key() {
             return self.place(node, 0, size, depth);
         }
@@ -245,7 +286,14 @@ impl<'t> Builder<'t> {
             return too_large(node.span);
         }
         if anchor != 0 {
-            self.anchors.insert(anchor, Anchor { node: node.clone(), size, depth });
+            self.anchors.insert(
+                anchor,
+                Anchor {
+                    node: node.clone(),
+                    size,
+                    depth,
+                },
+            );
         }
         let Some(open) = self.open.last_mut() else {
             self.documents.push(node);
@@ -291,7 +339,11 @@ fn add(map: &mut Map, key: Key, mut value: Node) {
     if value.is_null() && value.tag.is_none() {
         value.span = key.span;
     }
-    map.insert(Entry { key: key.text, key_span: key.span, value });
+    map.insert(Entry {
+        key: key.text,
+        key_span: key.span,
+        value,
+    });
 }
 
 /// Adds what `<<` brings and the mapping does not say itself.
@@ -334,13 +386,20 @@ impl Places {
             true => Vec::new(),
             false => text.char_indices().map(|(at, _)| at as u32).collect(),
         };
-        Self { file, offsets, length: text.len() }
+        Self {
+            file,
+            offsets,
+            length: text.len(),
+        }
     }
 
     fn offset(&self, character: usize) -> usize {
         match self.offsets.is_empty() {
             true => character.min(self.length),
-            false => self.offsets.get(character).map_or(self.length, |&at| at as usize),
+            false => self
+                .offsets
+                .get(character)
+                .map_or(self.length, |&at| at as usize),
         }
     }
 
@@ -352,7 +411,11 @@ impl Places {
     /// Without the white space at the end: a block ends where the next token begins.
     fn trim(&self, span: Span, text: &str) -> Span {
         let covered = text.get(span.range()).unwrap_or("").trim_end();
-        Span::new(self.file, span.start as usize, span.start as usize + covered.len())
+        Span::new(
+            self.file,
+            span.start as usize,
+            span.start as usize + covered.len(),
+        )
     }
 }
 

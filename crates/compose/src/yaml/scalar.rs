@@ -28,7 +28,9 @@ fn number(text: &str) -> Option<Value> {
     if let Some(value) = integer(&plain) {
         return Some(Value::Int(value));
     }
-    is_float(&plain).then(|| plain.parse().ok().map(Value::Float)).flatten()
+    is_float(&plain)
+        .then(|| plain.parse().ok().map(Value::Float))
+        .flatten()
 }
 
 /// Go's `ParseInt` with base 0, and what fits an unsigned 64-bit number.
@@ -56,7 +58,9 @@ fn integer(plain: &str) -> Option<i128> {
     }
     let value = i128::from_str_radix(digits, radix).ok()?;
     let value = if negative { -value } else { value };
-    (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&value).then_some(value)
+    (i128::from(i64::MIN)..=i128::from(u64::MAX))
+        .contains(&value)
+        .then_some(value)
 }
 
 /// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
@@ -86,7 +90,11 @@ pub(super) fn format_float(value: f64) -> String {
         return "NaN".into();
     }
     if value.is_infinite() {
-        return if value > 0.0 { "+Inf".into() } else { "-Inf".into() };
+        return if value > 0.0 {
+            "+Inf".into()
+        } else {
+            "-Inf".into()
+        };
     }
     let scientific = format!("{value:e}");
     let (mantissa, exponent) = scientific.split_once('e').expect("{:e} writes an e");
