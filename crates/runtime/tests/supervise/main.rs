@@ -5,6 +5,7 @@
 //! dispatches the hidden entries itself. Needs root.
 
 mod attached;
+mod execs;
 mod kit;
 mod life;
 
@@ -35,7 +36,7 @@ fn run(filter: Option<&str>) {
         rustix::process::geteuid().is_root(),
         "these tests start containers as root"
     );
-    let tests = [life::TESTS, attached::TESTS].concat();
+    let tests = [life::TESTS, attached::TESTS, execs::TESTS].concat();
     let chosen = tests
         .iter()
         .filter(|(name, _)| filter.is_none_or(|f| name.contains(f)));
