@@ -71,8 +71,13 @@ fn expand(
             _ if !rest.is_empty() => {}
             Node::Leaf(leaf) if leaf.is_link() => {
                 let path = dir.shown().join(&name);
-                let node = tree.resolve(path.as_os_str(), true)?.node;
-                found.extend(node.map(|node| Found { name, node }));
+                let Some(node) = tree.resolve(path.as_os_str(), true)?.node else {
+                    let shown = path.display();
+                    return Err(SourceError::Pattern(format!(
+                        "{shown} is a link to nothing"
+                    )));
+                };
+                found.push(Found { name, node });
             }
             node => found.push(Found { name, node }),
         }

@@ -494,3 +494,72 @@ pub(crate) fn content_xattrs(fd: impl AsFd) -> BTreeMap<OsString, Vec<u8>> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rustix::fs::ResolveFlags;
+
+    use super::*;
+
+    /// A path of few different names, so that links and paths meet.
+    fn path() -> impl Strategy<Value = String> {
+        proptest::collection::vec(
+            prop_oneof!["[abc]", Just("..".into()), Just(".".into())],
+            1..5,
+        )
+        .prop_map(|names: Vec<String>| names.join("/"))
+    }
+
+    fn link() -> impl Strategy<Value = (String, String)> {
+        let target = (any::<bool>(), path());
+        let target = target.prop_map(|(root, path)| if root { format!("/{path}") } else { path });
+        (path(), target)
+    }
+
+    /// What the kernel finds below `root`, with `root` as its world.
+    fn by_kernel(root: &Path, path: &str) -> Option<(u64, u64)> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = fs::open(root, flags, Mode::empty()).unwrap();
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let found = fs::openat2(&dir, path, flags, Mode::empty(), ResolveFlags::IN_ROOT).ok()?;
+        let meta = Meta::of(&fs::fstat(found).unwrap());
+        Some((meta.id.dev, meta.id.ino))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(120))]
+
+        #[test]
+        fn paths_resolve_as_the_kernel_resolves_them_in_a_root(
+            dirs in proptest::collection::vec("[abc](/[abc]){0,2}", 0..5),
+            links in proptest::collection::vec(link(), 0..6),
+            wanted in proptest::collection::vec(path(), 1..6),
+        ) {
+            let temp = tempfile::tempdir().unwrap();
+            let root = temp.path().join("world");
+            std::fs::create_dir(&root).unwrap();
+            std::fs::write(temp.path().join("a"), "outside").unwrap();
+            for dir in dirs {
+                let _ = std::fs::create_dir_all(root.join(dir));
+            }
+            for (name, target) in links {
+                let names: Vec<_> = name.split('/').filter(|n| !n.starts_with('.')).collect();
+                let _ = std::os::unix::fs::symlink(target, root.join(names.join("/")));
+            }
+            let tree = Dir::plain(&root).unwrap();
+            for path in wanted {
+                let Ok(found) = tree.resolve(OsStr::new(&path), true) else {
+                    prop_assert_eq!(by_kernel(&root, &path), None, "{}", path);
+                    continue;
+                };
+                let plain = found.names.iter().all(|n| n != ".." && n != "." && !n.is_empty());
+                prop_assert!(plain, "{} leads to {:?}", path, found.names);
+                // Beyond what exists we go on by name, where the kernel gives up.
+                let ours = found.node.map(|node| node.meta().id).map(|id| (id.dev, id.ino));
+                let kernels = by_kernel(&root, &path);
+                prop_assert!(kernels.is_none() || kernels == ours, "{}", path);
+            }
+        }
+    }
+}
