@@ -75,6 +75,12 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// A layer of more entries than any honest one.
+    #[error("layer has more than {limit} entries")]
+    TooManyEntries {
+        /// The limit.
+        limit: u64,
+    },
     /// A source of bytes failed.
     #[error("cannot read {what}")]
     Read {

@@ -40,6 +40,7 @@ pub mod networks;
 pub mod projects;
 mod record;
 mod root;
+mod tarread;
 pub mod volumes;
 
 pub use blobs::{BlobWriter, Blobs};

@@ -1,11 +1,12 @@
 //! An archive on disk, with the places of its members.
 
 use std::collections::HashMap;
-use std::io::{self, Read, Seek, SeekFrom, Take, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Take, Write};
 
 use crate::blobs::MAX_DOCUMENT;
 use crate::layers::decoder;
 use crate::root::TempFile;
+use crate::tarread::Reader;
 use crate::{Error, Result, Store};
 
 /// Links from member to member that are followed.
@@ -125,21 +126,17 @@ fn index(mut file: &std::fs::File) -> Result<HashMap<String, Member>> {
     let length = file.seek(SeekFrom::End(0)).map_err(broken)?;
     file.rewind().map_err(broken)?;
     let mut members = HashMap::new();
-    let mut archive = tar::Archive::new(file);
-    for entry in archive.entries_with_seek().map_err(broken)? {
-        let entry = entry.map_err(broken)?;
+    let mut tar = Reader::new(BufReader::with_capacity(256 << 10, file));
+    while let Some(entry) = tar.next().map_err(broken)? {
         if members.len() == MAX_MEMBERS {
             return Err(Error::Archive("it has too many members".into()));
         }
-        let Some(name) = std::str::from_utf8(&entry.path_bytes())
-            .ok()
-            .and_then(clean)
-        else {
+        let Some(name) = std::str::from_utf8(&entry.path).ok().and_then(clean) else {
             continue;
         };
-        let kind = entry.header().entry_type();
-        if kind.is_file() {
-            let (at, size) = (entry.raw_file_position(), entry.size());
+        let kind = entry.kind;
+        if kind.is_file() && !entry.sparse {
+            let (at, size) = (entry.at, entry.size);
             if at.checked_add(size).is_none_or(|end| end > length) {
                 return Err(Error::Archive(format!(
                     "it ends within `{}`",
@@ -148,8 +145,7 @@ fn index(mut file: &std::fs::File) -> Result<HashMap<String, Member>> {
             }
             members.insert(name, Member::Bytes { at, size });
         } else if kind.is_symlink() || kind.is_hard_link() {
-            let target = entry.link_name_bytes();
-            let target = target.as_deref().and_then(|t| std::str::from_utf8(t).ok());
+            let target = std::str::from_utf8(&entry.link).ok();
             // Symbolic ones start at their own directory, hard ones at the root.
             let from = match name.rsplit_once('/') {
                 Some((dir, _)) if kind.is_symlink() => format!("{dir}/"),

@@ -5,11 +5,10 @@
 //! same layer put in the way is resolved by us, with the layer's root as its world.
 //! Nothing outside the root can be named, whatever the entries say.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use rustix::io::Errno;
@@ -18,6 +17,7 @@ use tar::EntryType;
 
 use super::pipeline::unwrap;
 use super::{Limits, OPAQUE, is_overlay_private};
+use crate::tarread::{Entry, Reader};
 use crate::{Error, Result};
 
 mod names;
@@ -25,9 +25,6 @@ mod place;
 
 use names::{Name, Whiteout};
 use place::Place;
-
-/// PAX records and long names before one entry; more is an attack on memory.
-const MAX_HEADERS: u64 = 4 << 20;
 
 /// Notes kept of one layer.
 const MAX_NOTES: usize = 20;
@@ -71,32 +68,16 @@ impl Unpacker {
 
     /// Unpacks everything up to the tar's end mark.
     pub(super) fn run(mut self, plain: &mut impl Read) -> Result<Unpacked> {
-        // The tar crate reads extension headers into memory, so what it may read
-        // between two entries is rationed.
-        let ration = Cell::new(u64::MAX);
-        let mut archive = tar::Archive::new(Rationed {
-            inner: plain,
-            ration: &ration,
-        });
-        let broken = |e| unwrap(e, "layer");
+        let mut tar = Reader::new(plain);
         let mut count = 0u64;
-        let mut entries = archive.entries().map_err(broken)?;
-        loop {
-            ration.set(MAX_HEADERS);
-            let Some(entry) = entries.next() else { break };
-            ration.set(u64::MAX);
+        while let Some(entry) = tar.next().map_err(|e| unwrap(e, "layer"))? {
             count += 1;
             if count > self.limits.max_entries {
-                let (size, limit) = (count, self.limits.max_entries);
-                return Err(Error::TooLarge {
-                    what: "list of layer entries".into(),
-                    size,
-                    limit,
+                return Err(Error::TooManyEntries {
+                    limit: self.limits.max_entries,
                 });
             }
-            let mut entry = entry.map_err(broken)?;
-            self.entry(&mut entry)?;
-            io::copy(&mut entry, &mut io::sink()).map_err(broken)?;
+            self.entry(&entry, &mut tar)?;
         }
         self.finish()
     }
@@ -118,16 +99,12 @@ impl Unpacker {
         Ok(Unpacked { notes, implied })
     }
 
-    fn entry<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<()> {
-        let kind = entry.header().entry_type();
-        if kind.is_pax_global_extensions() {
-            return Ok(());
-        }
-        let raw = entry.path_bytes().into_owned();
-        let name = Name::parse(&raw)?;
+    fn entry<R: Read>(&mut self, entry: &Entry, tar: &mut Reader<R>) -> Result<()> {
+        let kind = entry.kind;
+        let name = Name::parse(&entry.path)?;
         let meta = meta(entry, &name)?;
         // Old tars mark directories by a slash alone.
-        let is_dir = kind == EntryType::Directory || (is_file(kind) && raw.ends_with(b"/"));
+        let is_dir = kind == EntryType::Directory || (is_file(kind) && entry.path.ends_with(b"/"));
         let Some((parents, last)) = name.split() else {
             return match is_dir {
                 true => self.finish_dir(&name, OsStr::new("."), meta),
@@ -140,7 +117,7 @@ impl Unpacker {
         }
         match kind {
             _ if is_dir => self.directory(&name, last, meta),
-            kind if is_file(kind) => self.file(entry, &name, last, &meta),
+            kind if is_file(kind) => self.file(entry, tar, &name, last, &meta),
             EntryType::Symlink => {
                 let target = link_target(entry, &name)?;
                 self.place.make(last, |dir| dir.symlink(&target, last))?;
@@ -220,31 +197,22 @@ impl Unpacker {
 
     fn file<R: Read>(
         &mut self,
-        entry: &mut tar::Entry<'_, R>,
+        entry: &Entry,
+        tar: &mut Reader<R>,
         name: &Name,
         last: &OsStr,
         meta: &Meta,
     ) -> Result<()> {
-        let sparse = entry.header().entry_type().is_gnu_sparse();
-        let size = match sparse {
-            true => entry.header().size().map_err(|e| unwrap(e, "layer"))?,
-            false => entry.size(),
-        };
+        if entry.sparse {
+            return Err(name.refused("it is stored in sparse form"));
+        }
         let file = self.place.make(last, |dir| dir.create_file(last, 0o600))?;
         let path = || self.place.here().path().join(last).display().to_string();
-        let written = copy(entry, &file, &path)?;
-        if written != size {
-            return Err(name.refused(format!("it ends after {written} of {size} bytes")));
-        }
+        copy(tar, &file, &path)?;
         self.finish_node(name, last, meta, true)
     }
 
-    fn hard_link<R: Read>(
-        &mut self,
-        entry: &tar::Entry<'_, R>,
-        name: &Name,
-        last: &OsStr,
-    ) -> Result<()> {
+    fn hard_link(&mut self, entry: &Entry, name: &Name, last: &OsStr) -> Result<()> {
         let raw = link_target(entry, name)?;
         let target = Name::parse(raw.as_bytes())?;
         let Some((parents, target_last)) = target.split() else {
@@ -352,96 +320,42 @@ fn is_file(kind: EntryType) -> bool {
     )
 }
 
-fn link_target<R: Read>(entry: &tar::Entry<'_, R>, name: &Name) -> Result<OsString> {
-    match entry.link_name_bytes() {
-        Some(target) if !target.is_empty() && !target.contains(&0) => {
-            Ok(OsString::from_vec(target.into_owned()))
-        }
-        _ => Err(name.refused("it is a link to nowhere")),
+fn link_target(entry: &Entry, name: &Name) -> Result<OsString> {
+    match entry.link.is_empty() || entry.link.contains(&0) {
+        true => Err(name.refused("it is a link to nowhere")),
+        false => Ok(OsStr::from_bytes(&entry.link).to_owned()),
     }
 }
 
-fn meta<R: Read>(entry: &mut tar::Entry<'_, R>, name: &Name) -> Result<Meta> {
-    let header = entry.header();
-    let bad = |field: &str| name.refused(format!("its {field} is no number"));
-    let mode = header.mode().map_err(|_| bad("mode"))? & 0o7777;
-    let id = |value: io::Result<u64>, field: &str| {
-        let value = value.map_err(|_| bad(field))?;
+fn meta(entry: &Entry, name: &Name) -> Result<Meta> {
+    let id = |value: u64, field: &str| {
         // The highest value means "unchanged" to the kernel.
-        u32::try_from(value)
-            .ok()
-            .filter(|v| *v != u32::MAX)
-            .ok_or_else(|| bad(field))
+        let id = u32::try_from(value).ok().filter(|id| *id != u32::MAX);
+        id.ok_or_else(|| name.refused(format!("its {field} {value} is impossible")))
     };
-    let (uid, gid) = (id(header.uid(), "user id")?, id(header.gid(), "group id")?);
-    let seconds = header.mtime().unwrap_or(0);
-    let mut time = Timespec {
-        tv_sec: seconds.try_into().unwrap_or(0),
-        tv_nsec: 0,
-    };
-    let mut xattrs = Vec::new();
-    let extensions = entry.pax_extensions().map_err(|e| unwrap(e, "layer"))?;
-    for extension in extensions.into_iter().flatten() {
-        let extension = extension.map_err(|e| unwrap(e, "layer"))?;
-        let (key, value) = (extension.key_bytes(), extension.value_bytes());
-        if key == b"mtime" {
-            time = names::parse_time(value).unwrap_or(time);
-        } else if key == b"GNU.sparse.major" {
-            return Err(name.refused("it is sparse in PAX form"));
-        } else if let Some(key) = key.strip_prefix(b"SCHILY.xattr.") {
-            xattrs.push((OsStr::from_bytes(key).to_owned(), value.to_vec()));
-        }
-    }
+    let xattr =
+        |(key, value): &(Vec<u8>, Vec<u8>)| (OsStr::from_bytes(key).to_owned(), value.clone());
     Ok(Meta {
-        mode,
-        uid,
-        gid,
-        time,
-        xattrs,
+        mode: entry.mode,
+        uid: id(entry.uid, "user id")?,
+        gid: id(entry.gid, "group id")?,
+        time: entry.time,
+        xattrs: entry.xattrs.iter().map(xattr).collect(),
     })
 }
 
 /// Copies an entry's content; reading and writing fail with different errors.
-fn copy(entry: &mut impl Read, mut file: &std::fs::File, path: &dyn Fn() -> String) -> Result<u64> {
+fn copy(entry: &mut impl Read, mut file: &std::fs::File, path: &dyn Fn() -> String) -> Result<()> {
     let mut buffer = [0; 64 << 10];
-    let mut total = 0;
     loop {
         let length = match entry.read(&mut buffer) {
-            Ok(0) => return Ok(total),
+            Ok(0) => return Ok(()),
             Ok(length) => length,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             Err(e) => return Err(unwrap(e, "layer")),
         };
         file.write_all(&buffer[..length])
             .map_err(|e| sys::Error::new("write", path(), e))?;
-        total += length as u64;
-    }
-}
-
-/// Passes on at most what is left of a ration.
-struct Rationed<'r, R> {
-    inner: R,
-    ration: &'r Cell<u64>,
-}
-
-impl<R: Read> Read for Rationed<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.ration.get();
-        if left == 0 {
-            return Err(io::Error::other(Error::TooLarge {
-                what: "extended header of a layer entry".into(),
-                size: MAX_HEADERS + 1,
-                limit: MAX_HEADERS,
-            }));
-        }
-        let most = usize::try_from(left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
-        let length = self.inner.read(&mut buffer[..most])?;
-        if left != u64::MAX {
-            self.ration.set(left - length as u64);
-        }
-        Ok(length)
     }
 }
 

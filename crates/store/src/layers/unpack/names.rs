@@ -4,8 +4,6 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
-use sys::fs::Timespec;
-
 use crate::{Error, Result};
 
 /// Deeper than any honest tree; each level costs a descriptor.
@@ -97,28 +95,6 @@ impl Whiteout {
     }
 }
 
-/// A PAX time: seconds since 1970, perhaps negative, perhaps with a fraction.
-pub(super) fn parse_time(text: &[u8]) -> Option<Timespec> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let seconds: i64 = whole.parse().ok()?;
-    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let nanos: i64 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
-    // -1.25 is three quarters of a second after -2.
-    Some(match whole.starts_with('-') && nanos > 0 {
-        true => Timespec {
-            tv_sec: seconds.checked_sub(1)?,
-            tv_nsec: 1_000_000_000 - nanos,
-        },
-        false => Timespec {
-            tv_sec: seconds,
-            tv_nsec: nanos,
-        },
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,18 +117,6 @@ mod tests {
         assert!(Name::parse("a/".repeat(300).as_bytes()).is_err());
     }
 
-    #[test]
-    fn times() {
-        let time = |text: &str| parse_time(text.as_bytes()).map(|t| (t.tv_sec, t.tv_nsec));
-        assert_eq!(time("12"), Some((12, 0)));
-        assert_eq!(time("12.5"), Some((12, 500_000_000)));
-        assert_eq!(time("-1.25"), Some((-2, 750_000_000)));
-        assert_eq!(time("-0.25"), Some((-1, 750_000_000)));
-        assert_eq!(time("1.1234567899"), Some((1, 123_456_789)));
-        assert_eq!(time("x"), None);
-        assert_eq!(time("1.-5"), None);
-    }
-
     proptest::proptest! {
         #[test]
         fn any_bytes(raw in proptest::collection::vec(0u8.., 0..64)) {
@@ -160,7 +124,6 @@ mod tests {
                 let shown = name.to_string();
                 proptest::prop_assert!(shown.is_ascii() && !shown.contains('\n'));
             }
-            let _ = parse_time(&raw);
         }
     }
 }
