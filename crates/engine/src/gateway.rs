@@ -56,6 +56,8 @@ impl Engine {
 /// Gives the exit code.
 pub fn run_gateway(run_dir: std::path::PathBuf) -> i32 {
     let ready = std::io::stdin().as_fd().try_clone_to_owned().ok();
+    // Later commands of a plain user join the namespace that we are in.
+    let _holder = runtime::userns::announce(&run_dir);
     let config = net::gateway::GatewayConfig {
         socket: net::socket_path(&run_dir),
         run_dir,
