@@ -124,6 +124,9 @@ impl Peer {
 
     /// Queues a reply and sends what can be sent.
     pub(crate) fn reply(&mut self, reply: &Reply) {
+        if matches!(reply, Reply::Exit(_)) {
+            self.say_what_was_skipped();
+        }
         reply.encode(&mut self.out);
         self.flush();
         if self.queued() > ABUSE {
@@ -137,11 +140,15 @@ impl Peer {
             self.skipped += bytes.len() as u64;
             return;
         }
+        self.say_what_was_skipped();
+        put_output(&mut self.out, stream, bytes);
+        self.flush();
+    }
+
+    fn say_what_was_skipped(&mut self) {
         if self.skipped > 0 {
             Reply::Skipped(std::mem::take(&mut self.skipped)).encode(&mut self.out);
         }
-        put_output(&mut self.out, stream, bytes);
-        self.flush();
     }
 
     /// Sends what the socket takes now.

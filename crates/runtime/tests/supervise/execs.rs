@@ -13,6 +13,10 @@ use crate::kit::{Container, attach, eventually, process, run_client, script};
 pub(crate) const TESTS: &[Test] = &[
     ("exec_gives_output_and_code", exec_gives_output_and_code),
     (
+        "signals_are_as_a_program_expects_them",
+        signals_are_as_a_program_expects_them,
+    ),
+    (
         "exec_of_what_is_not_there_is_127_and_126",
         exec_of_what_is_not_there_is_127_and_126,
     ),
@@ -95,6 +99,23 @@ fn exec_gives_output_and_code() {
     );
     // Three, and the directory that is being listed.
     assert_eq!(shown, "alive\n4\n");
+}
+
+fn signals_are_as_a_program_expects_them() {
+    let look = ["grep", "-E", "Sig(Ign|Blk)", "/proc/self/status"];
+    let container = script("").with(|plan| plan.process = process(&look));
+    drop(container.start());
+    container.ended();
+    let (shown, _) = output(&sleeper(), process(&look), "");
+    for (case, seen) in [("run", container.log()), ("exec", shown)] {
+        let masks = seen.lines().map(|line| line.split_once(":\t").unwrap().1);
+        let masks: Vec<_> = masks.map(|m| u64::from_str_radix(m, 16).unwrap()).collect();
+        // Signals 32 and 33 belong to the C library, which may have them ignored.
+        let [blocked, ignored] = masks[..] else {
+            panic!("{case}: {seen:?}")
+        };
+        assert_eq!((blocked, ignored & !(3 << 31)), (0, 0), "{case}: {seen:?}");
+    }
 }
 
 fn exec_of_what_is_not_there_is_127_and_126() {

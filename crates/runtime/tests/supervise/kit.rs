@@ -16,7 +16,7 @@ use runtime::supervise;
 
 const APPLETS: &[&str] = &[
     "sh", "cat", "echo", "sleep", "true", "false", "seq", "stty", "tty", "dd", "head", "kill",
-    "md5sum", "printf", "tr", "test", "touch", "ps", "yes", "wc", "id", "ls",
+    "md5sum", "printf", "tr", "test", "touch", "ps", "yes", "wc", "id", "ls", "grep",
 ];
 
 /// One container; ended and removed on drop.
