@@ -5,6 +5,7 @@ mod extends;
 mod include;
 
 use std::collections::HashMap;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use text::{Diagnostic, FileId, Sources, Span};
@@ -85,7 +86,8 @@ impl<'a> Assembler<'a> {
         match self.files.read(path) {
             Ok(text) => Some(self.sources.add(shown, text)),
             Err(error) => {
-                let diagnostic = Diagnostic::error(format!("cannot read {shown}: {error}"));
+                let diagnostic =
+                    Diagnostic::error(format!("cannot read {shown}: {}", reason(&error)));
                 self.diagnostics.push(Diagnostic {
                     span: mentioned,
                     ..diagnostic
@@ -179,6 +181,17 @@ impl<'a> Assembler<'a> {
         };
         normalise::document(&mut document, base, &mut self.diagnostics);
         Some(document)
+    }
+}
+
+/// Why a file cannot be read, in the words that a user knows.
+pub(crate) fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "there is no such file".to_owned(),
+        ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        ErrorKind::InvalidData => "it is not text in UTF-8".to_owned(),
+        _ => error.to_string(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use text::{Diagnostic, Span, suggest};
 
+use crate::profiles;
 use crate::project::{
     Condition, Dependency, Network, Project, Service, ServiceNetwork, VolumeKind,
 };
@@ -34,13 +35,9 @@ pub(crate) fn check(project: &mut Project, tree: &Node, diagnostics: &mut Vec<Di
 }
 
 fn split_by_profile(project: &mut Project) {
-    let on = &project.profiles;
-    let enabled = |service: &Service| {
-        let mut profiles = service.profiles.iter();
-        service.profiles.is_empty()
-            || on.iter().any(|p| p == "*")
-            || profiles.any(|p| on.contains(p))
-    };
+    let on = project.profiles.clone();
+    let enabled =
+        |service: &Service| profiles::switch_on(&on, service.profiles.iter().map(String::as_str));
     let services = std::mem::take(&mut project.services);
     (project.services, project.disabled) = services
         .into_iter()

@@ -18,6 +18,7 @@ mod merge;
 mod names;
 mod normalise;
 mod output;
+mod profiles;
 mod project;
 mod read;
 mod schema;

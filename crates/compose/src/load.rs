@@ -7,7 +7,7 @@ use crate::interpolate::{self, Environment};
 use crate::project::Project;
 use crate::read::Reader;
 use crate::yaml::Node;
-use crate::{Files, LoadRequest, Loaded, check, names};
+use crate::{Files, LoadRequest, Loaded, check, names, profiles};
 
 /// Reads the files of a project.
 pub fn load(request: &LoadRequest, files: &dyn Files) -> Loaded {
@@ -67,39 +67,43 @@ fn project(
         }
         return None;
     };
-    let mut project = read(assembler, request, files, &environment, &name, &tree);
-    project.profiles = profiles(request, &environment, &project);
-    project.files = assembler.read.clone();
-    check::check(&mut project, &tree, &mut assembler.diagnostics);
-    Some(project)
-}
-
-fn read(
-    assembler: &mut Assembler<'_>,
-    request: &LoadRequest,
-    files: &dyn Files,
-    environment: &Environment,
-    name: &str,
-    tree: &Node,
-) -> Project {
-    let services = tree.as_map().and_then(|top| top.get("services"));
-    if services.is_none_or(Node::is_null) {
-        let diagnostic = Diagnostic::error("there are no services");
-        assembler.diagnostics.push(Diagnostic {
-            span: services.map(|services| services.span),
-            ..diagnostic.hint("a compose file names them under `services:`")
-        });
+    if !says_something(&tree) && !has_errors(&assembler.diagnostics) {
+        assembler.diagnostics.push(no_services(&tree));
     }
     let mut reader = Reader {
         directory: &request.project_directory,
-        project: name,
-        environment,
+        project: &name,
+        environment: &environment,
+        profiles: profiles::active(request, &environment, &tree),
         files,
         current_directory: &request.current_directory,
         sources: &mut assembler.sources,
         diagnostics: &mut assembler.diagnostics,
     };
-    reader.project(tree)
+    let mut project = reader.project(&tree);
+    project.files = assembler.read.clone();
+    check::check(&mut project, &tree, &mut assembler.diagnostics);
+    Some(project)
+}
+
+/// A file that describes nothing at all is a mistake; one with networks alone is not.
+fn says_something(tree: &Node) -> bool {
+    let described = |key: &str| {
+        let section = tree.as_map().and_then(|top| top.get(key));
+        section.is_some_and(|section| !section.is_null())
+    };
+    ["services", "networks", "volumes", "secrets", "configs"]
+        .iter()
+        .any(|key| described(key))
+}
+
+fn no_services(tree: &Node) -> Diagnostic {
+    let services = tree.as_map().and_then(|top| top.entry("services"));
+    Diagnostic {
+        span: services.map(|services| services.key_span),
+        ..Diagnostic::error("there are no services")
+            .hint("a compose file names them under `services:`")
+    }
 }
 
 fn no_file(request: &LoadRequest) -> Diagnostic {
@@ -195,31 +199,6 @@ fn bad_name(name: &str) -> Diagnostic {
         "project names have lower-case letters, digits, `-` and `_`, and begin with a \
          letter or digit",
     )
-}
-
-/// What was asked for, what `COMPOSE_PROFILES` says, and what services asked for by name
-/// need.
-fn profiles(request: &LoadRequest, environment: &Environment, project: &Project) -> Vec<String> {
-    let from_environment = environment.get("COMPOSE_PROFILES").unwrap_or_default();
-    let asked = request
-        .profiles
-        .iter()
-        .map(String::as_str)
-        .chain(from_environment.split(','));
-    let named = request
-        .services
-        .iter()
-        .filter_map(|name| project.services.get(name));
-    let needed = named.flat_map(|service| service.profiles.iter().map(String::as_str));
-    let mut profiles: Vec<String> = asked
-        .map(str::trim)
-        .chain(needed)
-        .filter(|profile| !profile.is_empty())
-        .map(str::to_owned)
-        .collect();
-    profiles.sort();
-    profiles.dedup();
-    profiles
 }
 
 /// [`Files`] from memory, for tests.

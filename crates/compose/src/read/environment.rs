@@ -17,7 +17,7 @@ impl Reader<'_> {
     /// What a service's processes find in their environment: the files in their order,
     /// then `environment` over them. A name without a value takes the caller's; where
     /// there is none, a file's value stays.
-    pub(super) fn environment(&mut self, service: &Map, at: &At<'_>) -> Values {
+    pub(super) fn environment(&mut self, service: &Map, with_files: bool, at: &At<'_>) -> Values {
         let mut own = self.table_of(service, "environment", at);
         for (name, value) in &mut own {
             if value.is_none() {
@@ -25,7 +25,7 @@ impl Reader<'_> {
             }
         }
         let mut all = Values::new();
-        if let Some((files, at)) = Self::get(service, "env_file", at) {
+        if let Some((files, at)) = Self::get(service, "env_file", at).filter(|_| with_files) {
             for (index, file) in self.list(files, &at).iter().enumerate() {
                 let read = self.env_file(file, &at.item(index), &own, &all);
                 all.extend(read.into_iter().map(|(name, value)| (name, Some(value))));
@@ -97,7 +97,8 @@ impl Reader<'_> {
             Ok(text) => Some(text),
             Err(error) if error.kind() == ErrorKind::NotFound && !required => None,
             Err(error) => {
-                let message = format!("cannot read {}: {error}", self.shown(path));
+                let why = crate::assemble::reason(&error);
+                let message = format!("cannot read {}: {why}", self.shown(path));
                 let diagnostic = Diagnostic::error(message).at(span);
                 let absent = error.kind() == ErrorKind::NotFound;
                 self.diagnostics.push(match absent {

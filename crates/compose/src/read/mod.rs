@@ -28,6 +28,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) project: &'a str,
     /// For names without a value.
     pub(crate) environment: &'a Environment,
+    /// Profiles that are on.
+    pub(crate) profiles: Vec<String>,
     /// For `env_file`.
     pub(crate) files: &'a dyn Files,
     /// Names in messages are relative to it.
@@ -45,7 +47,8 @@ fn is_name(name: &str) -> bool {
 }
 
 impl Reader<'_> {
-    /// Reads the whole tree. All services are enabled; nothing refers to anything yet.
+    /// Reads the whole tree. The services are not split by profile yet, and nobody has
+    /// looked whether what they refer to is there.
     pub(crate) fn project(&mut self, tree: &Node) -> Project {
         let empty = Map::default();
         let top = tree.as_map().unwrap_or(&empty);
@@ -60,7 +63,7 @@ impl Reader<'_> {
             disabled: BTreeMap::new(),
             networks: networks.into_iter().collect::<BTreeMap<String, Network>>(),
             volumes: volumes.into_iter().collect::<BTreeMap<String, Volume>>(),
-            profiles: Vec::new(),
+            profiles: self.profiles.clone(),
         }
     }
 

@@ -8,38 +8,32 @@ use text::{Diagnostic, suggest};
 use super::Reader;
 use crate::at::At;
 use crate::normalise::is_remote;
+use crate::profiles;
 use crate::project::{Build, Condition, Dependency, PullPolicy, Service};
 use crate::yaml::{Entry, Map, Node};
 
 impl Reader<'_> {
     /// Reads a service.
     pub(super) fn service(&mut self, entry: &Entry, at: &At<'_>) -> Option<Service> {
+        let empty = Map::default();
         let map = match entry.value.is_null() {
-            true => {
-                self.neither_image_nor_build(entry);
-                return None;
-            }
+            true => &empty,
             false => self.map(&entry.value, at)?,
         };
-        let image = self.image(map, at);
-        let build = Self::get(map, "build", at).and_then(|(build, at)| self.build(build, &at));
-        let provided = map.get("provider").is_some();
-        if image.is_none() && build.is_none() && !provided {
-            let said = ["image", "build"]
-                .iter()
-                .any(|key| map.get(key).is_some_and(|n| !n.is_null()));
-            if !said {
-                self.neither_image_nor_build(entry);
-            }
+        // What is switched off may be unfinished: a file that is not there, an image
+        // whose tag comes from a variable that is not set.
+        let enabled = profiles::switch_on(&self.profiles, profiles::needed(map));
+        if enabled {
+            self.something_to_run(entry, map);
         }
         Some(Service {
             name: entry.key.clone(),
             span: entry.key_span,
-            image,
-            build,
+            image: self.image(map, enabled, at),
+            build: Self::get(map, "build", at).and_then(|(build, at)| self.build(build, &at)),
             command: self.command_of(map, "command", at),
             entrypoint: self.command_of(map, "entrypoint", at),
-            environment: self.environment(map, at),
+            environment: self.environment(map, enabled, at),
             ports: self.ports(map, at),
             expose: self.expose(map, at),
             volumes: self.volumes(map, at),
@@ -66,21 +60,28 @@ impl Reader<'_> {
         })
     }
 
-    fn neither_image_nor_build(&mut self, entry: &Entry) {
-        self.diagnostics.push(
-            Diagnostic::error(format!(
-                "service `{}` has neither `image` nor `build`",
-                entry.key
-            ))
-            .at(entry.key_span),
-        );
+    fn something_to_run(&mut self, entry: &Entry, map: &Map) {
+        let name = &entry.key;
+        let says = |key: &str| map.get(key).is_some_and(|node| !node.is_null());
+        let message = match says("image") || says("build") {
+            true => return,
+            false if says("provider") => {
+                format!("service `{name}` is run by a provider, which is not supported yet")
+            }
+            false => format!("service `{name}` has neither `image` nor `build`"),
+        };
+        self.diagnostics
+            .push(Diagnostic::error(message).at(entry.key_span));
     }
 
-    fn image(&mut self, map: &Map, at: &At<'_>) -> Option<String> {
+    fn image(&mut self, map: &Map, check: bool, at: &At<'_>) -> Option<String> {
         let image = self.word_of(map, "image", at)?;
         // A reference or an image's id; whether it exists is for others to find out.
         let id = image.len() == 64 && image.bytes().all(|b| b.is_ascii_hexdigit());
-        if !id && let Err(why) = image.parse::<Reference>() {
+        if check
+            && !id
+            && let Err(why) = image.parse::<Reference>()
+        {
             self.invalid(map.get("image")?, &at.key("image"), why);
         }
         Some(image)

@@ -134,6 +134,15 @@ fn a_dependency_whose_profile_is_off_is_an_error_unless_optional() {
 }
 
 #[test]
+fn what_is_switched_off_may_be_unfinished() {
+    let text = "services:\n  a: {image: x}\n  b: {profiles: [p], image: 'x:', env_file: gone}\n  \
+                c: {profiles: [p]}\n";
+    case(text).load_ok();
+    let on = case(text).with(|request| request.profiles = vec!["p".into()]);
+    assert!(on.load().project.is_none());
+}
+
+#[test]
 fn shared_networks_imply_a_dependency() {
     let text = "services:\n  a: {image: x, network_mode: 'service:b'}\n  b: {image: x}\n";
     let project = case(text).load_ok();

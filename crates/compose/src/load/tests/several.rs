@@ -61,7 +61,7 @@ fn the_environment_is_stronger_than_files_of_variables() {
         "x:ba"
     );
     let gone = case(text).with(|r| r.env_files = vec!["/gone.env".into()]);
-    insta::assert_snapshot!(gone.complaints(), @"error: cannot read /gone.env: entity not found");
+    insta::assert_snapshot!(gone.complaints(), @"error: cannot read /gone.env: there is no such file");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn extends_in_vain_is_an_error() {
     ");
     let gone = "services:\n  a: {extends: {file: gone.yaml, service: b}}\n";
     insta::assert_snapshot!(case(gone).complaints(), @"
-    error: cannot read gone.yaml: entity not found
+    error: cannot read gone.yaml: there is no such file
      --> compose.yaml:2:23
       |
     2 |   a: {extends: {file: gone.yaml, service: b}}
@@ -199,8 +199,9 @@ fn absent_and_empty_files_are_errors() {
     hint: looked for compose.yaml, compose.yml, docker-compose.yaml, docker-compose.yml
     hint: name one with `-f`
     ");
-    insta::assert_snapshot!(Case::new().with(|r| r.files.push("/srv/app/x.yaml".into())).complaints(), @"error: cannot read x.yaml: entity not found");
+    insta::assert_snapshot!(Case::new().with(|r| r.files.push("/srv/app/x.yaml".into())).complaints(), @"error: cannot read x.yaml: there is no such file");
     assert!(case("").complaints().contains("the compose file is empty"));
+    case("networks: {a: }\n").load_ok();
     insta::assert_snapshot!(case("- a\n").complaints(), @"
     error: the file holds a list, not a mapping
      --> compose.yaml:1:1

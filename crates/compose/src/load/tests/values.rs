@@ -49,7 +49,7 @@ fn env_files_are_weaker_than_the_environment() {
         ("2own", "h", "'$x'")
     );
     insta::assert_snapshot!(service("env_file: gone.env").complaints(), @"
-    error: cannot read gone.env: entity not found
+    error: cannot read gone.env: there is no such file
      --> compose.yaml:4:15
       |
     4 |     env_file: gone.env
@@ -292,8 +292,7 @@ fn every_complaint_comes_at_once() {
 
 #[test]
 fn services_must_have_something_to_run() {
-    let text =
-        "services:\n  a: {tty: true}\n  b:\n  c: []\n  'd e': {image: x}\n  f: {image: UPPER/x}\n";
+    let text = "services:\n  a: {tty: true}\n  b:\n  c: []\n  'd e': {image: x}\n  f: {image: 'x y'}\n  g: {provider: {type: z}}\n";
     insta::assert_snapshot!(case(text).complaints(), @"
     error: service `a` has neither `image` nor `build`
      --> compose.yaml:2:3
@@ -319,6 +318,24 @@ fn services_must_have_something_to_run() {
     5 |   'd e': {image: x}
       |   ^^^^^
     hint: names have letters, digits, `.`, `_` and `-`
+
+    error: `services.f.image`: invalid reference format: `x y`
+     --> compose.yaml:6:14
+      |
+    6 |   f: {image: 'x y'}
+      |              ^^^^^
+
+    error: service `g` is run by a provider, which is not supported yet
+     --> compose.yaml:7:3
+      |
+    7 |   g: {provider: {type: z}}
+      |   ^
+
+    warning: `services.g.provider` is not honoured yet
+     --> compose.yaml:7:7
+      |
+    7 |   g: {provider: {type: z}}
+      |       ^^^^^^^^
     ");
 }
 
