@@ -2,7 +2,8 @@
 //! this crate execute, because a start needs a fresh process with one thread.
 //!
 //! `launch run PLAN` starts it, waits, and exits as it did. `launch exec PLAN ARGV…` runs
-//! another process in it. As a plain user, it enters the user namespace first.
+//! another process in it. As a plain user, it enters the user namespace first. The other
+//! words are probes: what a setuid program becomes, whether our program can be overwritten.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -20,6 +21,8 @@ fn main() {
         Some("run") => run(Path::new(&arguments[1])),
         Some("exec") => execute(Path::new(&arguments[1]), &arguments[2..]),
         Some("step") => step(Path::new(&arguments[1])),
+        Some("euid") => euid(),
+        Some("overwrite") => overwrite(arguments.get(1).is_some()),
         _ => panic!("usage: launch run|exec|step PLAN [ARGV…]"),
     };
     std::process::exit(code);
@@ -133,6 +136,29 @@ fn step(path: &Path) -> i32 {
         Ok(code) => code,
         Err(error) => fail(&error, None, 125),
     }
+}
+
+fn euid() -> i32 {
+    println!("{}", rustix::process::geteuid().as_raw());
+    0
+}
+
+/// As a protected process, says how the mount of its own program is. (Trying to write
+/// would tell nothing: a program that runs is busy anyhow.)
+fn overwrite(protected: bool) -> i32 {
+    if protected {
+        let mount = rustix::fs::statvfs("/proc/self/exe").unwrap().f_flag;
+        println!("{}", mount.contains(rustix::fs::StatVfsMountFlags::RDONLY));
+        return 0;
+    }
+    let exe = runtime::own_exe::protect().unwrap();
+    let mut child = std::process::Command::new(exe.path());
+    child
+        .args(["overwrite", "protected"])
+        .status()
+        .unwrap()
+        .code()
+        .unwrap()
 }
 
 /// Copies what comes from the terminal, if there is one, and waits for the end.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Signal};
 
 use crate::{Error, Result};
 
@@ -116,6 +116,12 @@ pub fn set_parent_death_signal(signal: i32) -> Result<()> {
     rustix::process::set_parent_process_death_signal(Some(signal)).map_err(fail)
 }
 
+/// Lets other processes of the same user look into this one, and join its namespaces.
+pub fn allow_inspection() -> Result<()> {
+    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)
+        .map_err(|errno| Error::new("make dumpable", "this process", errno))
+}
+
 /// Closes every descriptor from `first` on when the process executes a program.
 pub fn close_on_exec_from(first: u32) -> Result<()> {
     // SAFETY: takes no pointers; marking descriptors close-on-exec closes none now.
@@ -141,12 +147,16 @@ pub fn close_on_exec_from(first: u32) -> Result<()> {
 pub fn reset_signals() -> Result<()> {
     // SAFETY: a sigset_t is plain integers, for which all zeroes are valid.
     let mut none: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // The kernel's structure: handler, flags, restorer, mask; all zeroes is the default.
+    let default = [0usize; 4];
     // SAFETY: signals of default action run no code of ours; SIGKILL and SIGSTOP refuse,
-    // as do the numbers that the C library keeps for itself, which is harmless. The set is
-    // filled in before it is used and both live through the calls.
+    // which is harmless. By hand, because the C library hides two numbers that it uses
+    // itself, and those may be ignored by whoever started us. Both sets live through the
+    // calls, and the mask is filled in before it is used.
     let answer = unsafe {
         for signal in 1..=64 {
-            libc::signal(signal, libc::SIG_DFL);
+            let old = std::ptr::null_mut::<usize>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), old, 8);
         }
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut())

@@ -203,6 +203,10 @@ impl<'a> Setup<'a> {
             .with_detach(true)
             .build()
             .map_err(runtime_error)?;
+        // libcontainer makes us undumpable, so that nothing in the container can look into
+        // its half-made first process. That one stays so; we must be seen again by later
+        // commands, which join our user namespace.
+        sys::process::allow_inspection()?;
         let pid = container.pid().map(|pid| pid.as_raw()).unwrap_or_default();
         let started = started(pid, streams.terminal, self.network, &self.root)?;
         Ok(Prepared {

@@ -77,7 +77,8 @@ fn join(run_dir: &Path) -> Result<OwnedFd, StartError> {
     let init = state.init.ok_or_else(not_running)?;
     // Held while the namespace is opened, so that the number cannot change hands.
     let _held = crate::process::open(init, &state.boot_id)?.ok_or_else(not_running)?;
-    Ok(sys::ns::open_of(init.pid, Kind::Network)?)
+    // A dead process that nobody has reaped yet has no namespaces either.
+    sys::ns::open_of(init.pid, Kind::Network).map_err(|_| not_running())
 }
 
 #[cfg(test)]
