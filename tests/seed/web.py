@@ -3,6 +3,8 @@
 import html
 import json
 import os
+import signal
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.request import urlopen
 
@@ -35,4 +37,6 @@ class Page(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+# Process 1 of a container has no default action for SIGTERM.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 ThreadingHTTPServer(("0.0.0.0", 3000), Page).serve_forever()
