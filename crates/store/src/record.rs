@@ -1,5 +1,6 @@
 //! Small versioned JSON files.
 
+use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
@@ -52,15 +53,24 @@ pub(crate) fn write<T: Serialize>(
     };
     let mut bytes = serde_json::to_vec_pretty(record).map_err(damaged)?;
     bytes.push(b'\n');
-    let temp = store.temp_name();
-    // The name lives for a blink only; a healer may still catch it in that blink.
-    let write = || match durable {
-        true => sys::fs::write_atomic(&temp, path, &bytes),
-        false => sys::fs::write_volatile(&temp, path, &bytes),
-    };
-    match write() {
-        Err(e) if e.errno() == Some(rustix::io::Errno::NOENT) => Ok(write()?),
-        other => Ok(other?),
+    write_bytes(store, path, &bytes, durable)
+}
+
+/// Writes a file through `tmp/`, held there so that no other command takes it for what
+/// a crash left.
+pub(crate) fn write_bytes(store: &Store, path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
+    let temp = store.temp_file()?;
+    let error = |act, e| sys::Error::new(act, path.display().to_string(), e);
+    temp.file()
+        .write_all(bytes)
+        .map_err(|e| error("write", e))?;
+    if durable {
+        temp.file().sync_all().map_err(|e| error("sync", e))?;
+    }
+    temp.keep(path)?;
+    match path.parent() {
+        Some(parent) if durable => Ok(sys::fs::sync_dir(parent)?),
+        _ => Ok(()),
     }
 }
 

@@ -92,8 +92,7 @@ impl Store {
             make_dirs(&self.root.join(name))?;
         }
         let text = format!("{FORMAT}\n");
-        sys::fs::write_atomic(&self.temp_name(), &self.format_path(), text.as_bytes())?;
-        Ok(())
+        crate::record::write_bytes(self, &self.format_path(), text.as_bytes(), true)
     }
 
     /// Moves what nobody holds from `tmp/` to `trash/`.
@@ -120,11 +119,6 @@ impl Store {
     pub(crate) fn discard(&self, path: &Path) -> Result<()> {
         let grave = self.root.join("trash").join(random_name());
         Ok(sys::fs::rename(path, &grave)?)
-    }
-
-    /// A fresh path in `tmp/`; nobody holds it, so only for the blink of a write.
-    pub(crate) fn temp_name(&self) -> PathBuf {
-        self.root.join("tmp").join(random_name())
     }
 
     /// A fresh file in `tmp/`, held until the returned value is dropped or kept.

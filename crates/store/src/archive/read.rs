@@ -59,7 +59,7 @@ fn load_oci(store: &Store, spool: &Spool, wanted: &Platform) -> Result<Vec<Loade
     let tags = docker_tags(spool)?;
     let mut loaded = Vec::new();
     for top in &index.manifests {
-        let Some(manifest) = choose(store, spool, top, wanted, 0)? else {
+        let Some(manifest) = choose(spool, top, wanted, 0)? else {
             continue;
         };
         let image = load_oci_image(store, spool, &manifest)?;
@@ -124,7 +124,6 @@ fn document(spool: &Spool, descriptor: &Descriptor) -> Result<Vec<u8>> {
 
 /// The manifest that an entry of an index stands for, through indexes within.
 fn choose(
-    store: &Store,
     spool: &Spool,
     descriptor: &Descriptor,
     wanted: &Platform,
@@ -149,7 +148,7 @@ fn choose(
     for inner in &index.manifests {
         // An archive may lack the other platforms.
         if spool.has(&blob_name(&inner.digest))
-            && let Some(found) = choose(store, spool, inner, wanted, depth + 1)?
+            && let Some(found) = choose(spool, inner, wanted, depth + 1)?
         {
             return Ok(Some(found));
         }
