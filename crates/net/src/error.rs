@@ -147,6 +147,11 @@ impl Error {
             Self::SubnetFull { .. } | Self::SubnetUnusable { .. } => {
                 Some("give the network a larger subnet".to_owned())
             }
+            Self::Kernel(error) if error.object == sys::nft::RULESET => Some(
+                "the kernel needs nf_tables with its `tproxy` and `socket` expressions \
+                 (modules nft_tproxy and nft_socket; root loads them with modprobe)"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

@@ -109,14 +109,16 @@ fn serve(
         .collect();
     detach(&kept)?;
     let Some(_lock) = lock(run_dir)? else {
-        return tell_ready(ready);
+        tell_ready(ready);
+        return Ok(());
     };
+    raise_descriptor_limit();
     let _ = fs::remove_file(socket);
     let listener = sys::unix::listen(socket, 128)?;
     write_identity(run_dir)?;
     privilege::keep_few()?;
     let mut control = Control::new(listener, router)?;
-    tell_ready(ready)?;
+    tell_ready(ready);
     control.run();
     // In this order: who finds no socket starts another gateway, which waits for the lock.
     let _ = fs::remove_file(socket);
@@ -124,13 +126,19 @@ fn serve(
     Ok(())
 }
 
-fn tell_ready(ready: &mut Option<File>) -> Result<()> {
-    match ready.take() {
-        Some(mut pipe) => pipe
-            .write_all(b"ready")
-            .map_err(|e| sys::Error::new("write to", "the ready pipe", e).into()),
-        None => Ok(()),
+fn tell_ready(ready: &mut Option<File>) {
+    if let Some(mut pipe) = ready.take() {
+        // Whoever waited may be gone; the next command finds us all the same.
+        let _ = pipe.write_all(b"ready");
     }
+}
+
+/// Every stream takes two descriptors, and the usual limit of 1,024 is a habit, not a need.
+fn raise_descriptor_limit() {
+    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current = limit.maximum;
+    // Fewer streams at once, then.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit);
 }
 
 /// Takes the lock of the run directory; `None` when another gateway lives there.

@@ -24,6 +24,9 @@ use std::os::fd::AsFd;
 
 use crate::{Error, Result, netlink};
 
+/// The object that errors of this module name.
+pub const RULESET: &str = "the nf_tables ruleset";
+
 const TABLE: &str = "shim";
 const CHAIN: &str = "prerouting";
 
@@ -55,7 +58,7 @@ const NFT_META_L4PROTO: u32 = 16;
 /// for other machines goes to the transparent sockets at `port` instead, and packets with
 /// mark `mark` are those that must be routed to this machine.
 pub fn load_transparent_proxy(port: u16, mark: u32) -> Result<()> {
-    let fail = |error: io::Error| Error::new("load", "the nf_tables ruleset", error);
+    let fail = |error: io::Error| Error::new("load", RULESET, error);
     let netfilter = Some(rustix::net::netlink::NETFILTER);
     let socket = netlink::open(netfilter, "an nf_tables socket")?;
     let batch = transparent_proxy(port, mark);

@@ -428,7 +428,15 @@ impl Base {
 fn accepted(listener: &OwnedFd) -> impl Iterator<Item = OwnedFd> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     (0..TURN).map_while(move |_| {
-        rustix::io::retry_on_intr(|| rustix::net::accept_with(listener, flags)).ok()
+        match rustix::io::retry_on_intr(|| rustix::net::accept_with(listener, flags)) {
+            Ok(stream) => Some(stream),
+            Err(Errno::MFILE | Errno::NFILE) => {
+                // The connection stays in the queue and would be reported again at once.
+                thread::sleep(Duration::from_millis(5));
+                None
+            }
+            Err(_) => None,
+        }
     })
 }
 

@@ -121,6 +121,8 @@ struct Worker {
 struct Flow {
     ends: [End; 2],
     connected: bool,
+    /// The caller left before there was anybody to talk to.
+    abandoned: bool,
     container: Ipv4Addr,
 }
 
@@ -204,6 +206,7 @@ impl Worker {
         let number = self.flows.insert(Flow {
             ends: [End::new(pair.accepted), End::new(pair.connecting)],
             connected: false,
+            abandoned: false,
             container: pair.container,
         });
         let flow = self.flows.get(number).expect("just put there");
@@ -229,6 +232,7 @@ impl Worker {
         end.closing |= broken || flags.contains(EventFlags::RDHUP);
         end.readable |= broken || flags.intersects(EventFlags::IN | EventFlags::RDHUP);
         end.writable |= broken || flags.contains(EventFlags::OUT);
+        flow.abandoned |= broken && side == 0 && !flow.connected;
         Some(number)
     }
 
@@ -264,6 +268,9 @@ impl Worker {
 impl Flow {
     fn turn(&mut self, buffer: &mut [u8]) -> Turn {
         if !self.connected {
+            if self.abandoned {
+                return Turn::Broken;
+            }
             if !self.ends[1].writable {
                 return Turn::Waiting;
             }

@@ -285,6 +285,51 @@ fn a_new_gateway_takes_over_from_a_dead_one() {
 }
 
 #[test]
+fn a_container_whose_router_namespace_is_lost_gets_new_links() {
+    let mut machine = Machine::new();
+    let mut wanted = plan("web", vec![attachment("front", 0)]);
+    let web = machine.container(wanted.clone());
+    machine.kill_gateway();
+    // A newcomer is first, so that the new gateway has made a namespace of its own.
+    let newcomer = machine.container(plan("new", vec![attachment("front", 0)]));
+    assert_eq!(newcomer.address(), web.address());
+    drop(newcomer);
+    wanted.attachments[0].address = Some(web.address());
+    let (netns, router) = (web.netns.0.as_fd(), web.router.as_fd());
+    let client = machine.client();
+    let (ready, _) = client.attach(wanted, true, netns, Some(router)).unwrap();
+    assert_eq!(ready, web.ready);
+    let tcp = machine.outside.serve_tcp(OUTSIDE, 0);
+    assert!(
+        web.netns
+            .call((OUTSIDE, tcp), "hello")
+            .unwrap()
+            .ends_with(" hello")
+    );
+}
+
+#[test]
+fn many_streams_at_once_fit() {
+    let mut machine = Machine::new();
+    let tcp = machine.outside.serve_tcp(OUTSIDE, 0);
+    let one = machine.container(plan("one", vec![attachment("front", 0)]));
+    one.netns.within(|| {
+        use std::io::{Read, Write};
+        let mut streams: Vec<_> = (0..800)
+            .map(|_| std::net::TcpStream::connect((OUTSIDE, tcp)).unwrap())
+            .collect();
+        for stream in &mut streams {
+            stream.set_read_timeout(Some(kit::PATIENCE)).unwrap();
+            stream.write_all(b"x").unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut said = String::new();
+            stream.read_to_string(&mut said).unwrap();
+            assert!(said.ends_with(" x"));
+        }
+    });
+}
+
+#[test]
 fn the_end_of_a_container_frees_everything_and_the_gateway_ends_when_asked() {
     let mut machine = Machine::new();
     let mut wanted = plan("web", vec![attachment("front", 0)]);
