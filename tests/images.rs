@@ -1,7 +1,10 @@
 //! Images from end to end: pulled, pushed, saved, loaded, named, removed; with a real
 //! registry on loopback, and skopeo, umoci and podman as the other side.
 
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is meant")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that panics has failed, which is meant"
+)]
 
 mod kit;
 
@@ -9,6 +12,9 @@ use std::path::Path;
 
 use kit::{Layout, Server, Shim, digest_of, free_port, run};
 use serde_json::Value;
+
+/// What docker gives a container whose image has no PATH.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What every image of [`Layout::busybox`] looks like once it is here.
 fn check(shim: &Shim, image: &str) {
@@ -19,10 +25,21 @@ fn check(shim: &Shim, image: &str) {
     );
     let env = shim.ok(&["inspect", "--format", "{{json .Config.Env}}", image]);
     let env: Vec<String> = serde_json::from_str(&env).unwrap();
-    assert!(env.contains(&"A=b".to_owned()), "{env:?}");
-    assert!(
-        env.iter().any(|e| e.starts_with("PATH=/usr/local/sbin:")),
-        "{env:?}"
+    assert_eq!(env, ["A=b"], "{image}");
+    let path = shim.ok(&[
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        image,
+        "sh",
+        "-c",
+        "echo $A $PATH",
+    ]);
+    assert_eq!(
+        path,
+        format!("b {DEFAULT_PATH}"),
+        "{image} has none of its own"
     );
 }
 
@@ -42,8 +59,15 @@ fn save_to(bytes: &[u8], path: &Path) -> String {
 /// Nothing of an image that was refused may be left over.
 fn nothing_left(shim: &Shim) {
     assert_eq!(shim.ok(&["images", "-q"]), "");
-    assert_eq!(shim.stored("tmp"), [""; 0]);
-    assert_eq!(shim.stored("images"), [""; 0]);
+    for directory in ["tmp", "images/refs", "images/ids"] {
+        assert_eq!(shim.stored(directory), [""; 0], "{directory}");
+    }
+}
+
+/// A blob that was refused is not kept either.
+fn not_stored(shim: &Shim, digest: &str) {
+    let hex = digest.strip_prefix("sha256:").unwrap().to_owned();
+    assert!(!shim.stored("blobs/sha256").contains(&hex), "{digest}");
 }
 
 as_root_and_user! {
@@ -177,10 +201,12 @@ fn refuses_altered_images(shim: &Shim) {
     std::fs::write(&file, &flipped).unwrap();
     shim.run(&["pull", &image]).failed(&[&image, "layer", &layer]);
     nothing_left(shim);
+    not_stored(shim, &layer);
 
     std::fs::write(&file, &good[..good.len() - 1]).unwrap();
     shim.run(&["pull", &image]).failed(&[&image, "wrong size", &good.len().to_string()]);
     nothing_left(shim);
+    not_stored(shim, &layer);
 
     std::fs::write(&file, &good).unwrap();
     shim.ok(&["pull", &image]);
@@ -228,7 +254,7 @@ fn says_what_is_missing(shim: &Shim) {
     let nobody = format!("127.0.0.1:{}/app:1", free_port());
     shim.run(&["pull", &nobody]).failed(&[&nobody, "cannot reach", "Connection refused", "hint:"]);
     shim.run(&["pull", "registry.invalid/app"]).failed(&["registry.invalid", "unknown host"]);
-    shim.run(&["pull", "UPPER/Case"]).failed(&["UPPER"]);
+    shim.run(&["pull", "UPPER/Case"]).failed(&["must be lowercase"]);
     shim.run(&["run", "--rm", &absent, "true"]).failed(&[&absent]);
     shim.run(&["push", "absent:1"]).failed(&["absent:1"]);
     nothing_left(shim);

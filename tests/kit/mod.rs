@@ -243,8 +243,8 @@ impl Outcome {
     }
 }
 
-/// A small image on disk in OCI layout, made by umoci: busybox, a second layer whose tar
-/// names no parent directories, and a configuration. Prints `hello` when run.
+/// A small image on disk in OCI layout, made by umoci: busybox, a second layer on top, and
+/// a configuration. Prints `hello` when run.
 pub(crate) struct Layout {
     directory: tempfile::TempDir,
 }
@@ -253,7 +253,23 @@ impl Layout {
     /// Makes one for this machine.
     pub(crate) fn busybox() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let tree = directory.path().join("tree");
+        let bundle = directory.path().join("bundle");
+        let tree = bundle.join("rootfs");
+        let layout = Self { directory };
+        let image = format!("{}:latest", layout.path().display());
+        let umoci = |verb: &str, more: &[&str]| {
+            run(
+                "umoci",
+                &[&[verb, "--image", image.as_str()], more].concat(),
+            );
+        };
+        let bundle = bundle.to_str().unwrap();
+        run(
+            "umoci",
+            &["init", "--layout", layout.path().to_str().unwrap()],
+        );
+        umoci("new", &[]);
+        umoci("unpack", &[bundle]);
         for name in ["bin", "etc", "tmp"] {
             std::fs::create_dir_all(tree.join(name)).unwrap();
         }
@@ -261,40 +277,13 @@ impl Layout {
         for name in ["sh", "cat", "true", "ls", "sleep", "echo"] {
             std::os::unix::fs::symlink("busybox", tree.join("bin").join(name)).unwrap();
         }
-        let greeting = directory.path().join("greeting");
-        std::fs::write(&greeting, "hello\n").unwrap();
-        let layout = Self { directory };
-        let image = format!("{}:latest", layout.path().display());
-        run(
-            "umoci",
-            &["init", "--layout", layout.path().to_str().unwrap()],
-        );
-        run("umoci", &["new", "--image", &image]);
-        run(
-            "umoci",
-            &["insert", "--image", &image, tree.to_str().unwrap(), "/"],
-        );
-        run(
-            "umoci",
-            &[
-                "insert",
-                "--image",
-                &image,
-                greeting.to_str().unwrap(),
-                "/etc/greeting",
-            ],
-        );
-        let settings = [
-            "--config.cmd",
-            "cat",
-            "--config.cmd",
-            "/etc/greeting",
-            "--config.env",
-            "A=b",
-        ];
-        run(
-            "umoci",
-            &[&["config", "--image", &image], settings.as_slice()].concat(),
+        umoci("repack", &["--refresh-bundle", bundle]);
+        std::fs::write(tree.join("etc/greeting"), "hello\n").unwrap();
+        umoci("repack", &["--refresh-bundle", bundle]);
+        let command = ["--config.cmd", "cat", "--config.cmd", "/etc/greeting"];
+        umoci(
+            "config",
+            &[command.as_slice(), &["--config.env", "A=b"]].concat(),
         );
         layout
     }
