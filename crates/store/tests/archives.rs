@@ -1,4 +1,5 @@
 //! Archives: those that other tools make load, and ours load in other tools.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! Layers end to end: what is announced is verified, what is refused leaves nothing,
 //! what is stored can be written again.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 
