@@ -1,7 +1,9 @@
 //! What a supervisor does when its gateway dies: a successor takes over the links that
 //! exist, which the router namespace, held by us, has kept.
 
-use std::os::fd::AsFd;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -9,6 +11,8 @@ use std::time::Duration;
 use model::container::NetworkMode;
 use model::network::Ready;
 use model::{ContainerPlan, NetworkPlan};
+use rustix::process::{Pid, WaitOptions};
+use sys::process::Fork;
 
 use super::core::Network;
 use crate::gateway_client;
@@ -16,8 +20,12 @@ use crate::gateway_client;
 /// Time between two attempts.
 pub(crate) const PAUSE: Duration = Duration::from_millis(250);
 
-/// The hidden entry of our program that makes sure that a gateway runs.
-const ENTRY: &str = "__ensure-gateway";
+/// The hidden entry of our program that is a gateway. Whoever starts one holds the lock,
+/// and gives it a pipe as standard input, which it closes when it listens or gives up.
+const ENTRY: &str = "__gateway";
+const LOCK: &str = "gateway.start";
+
+const KILL: i32 = 9;
 
 /// Attaches again; false when that has to be tried later.
 pub(crate) fn reconnect(
@@ -40,7 +48,7 @@ pub(crate) fn reconnect(
             true
         }
         Err(_) => {
-            spawn(run_base);
+            spawn(plan, run_base);
             false
         }
     }
@@ -59,14 +67,46 @@ fn as_it_is(plan: &NetworkPlan, ready: Option<&Ready>) -> NetworkPlan {
     plan
 }
 
-/// Starts the entry; it takes a lock, so that of many supervisors one prevails. Its end
-/// is reaped with the other children.
-fn spawn(run_base: &Path) {
-    let _ = Command::new("/proc/self/exe")
+/// Makes sure that a gateway listens, and waits for that: a restart needs one.
+pub(crate) fn ensure(plan: &ContainerPlan, run_base: &Path) {
+    let wanted = matches!(plan.network, NetworkMode::Gateway(_));
+    if wanted
+        && sys::unix::connect(&plan.paths.gateway).is_err()
+        && let Some(pid) = spawn(plan, run_base)
+    {
+        let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
+    }
+}
+
+/// Starts a gateway if there is none. A fork does it, which the main loop reaps: it takes
+/// a lock, so that of many supervisors one prevails, and waits.
+fn spawn(plan: &ContainerPlan, run_base: &Path) -> Option<Pid> {
+    match sys::process::fork() {
+        Ok(Fork::Child) => {
+            let _ = sys::process::set_parent_death_signal(KILL);
+            let _ = start(&plan.paths.gateway, run_base);
+            sys::process::exit_now(0)
+        }
+        Ok(Fork::Parent(pid)) => Pid::from_raw(pid),
+        Err(_) => None,
+    }
+}
+
+fn start(socket: &Path, run_base: &Path) -> io::Result<()> {
+    let lock = File::create(run_base.join(LOCK))?;
+    lock.lock()?;
+    if sys::unix::connect(socket).is_ok() {
+        return Ok(());
+    }
+    let (mut told, tell) = io::pipe()?;
+    Command::new("/proc/self/exe")
         .arg(ENTRY)
         .arg(run_base)
-        .stdin(Stdio::null())
+        .env_clear()
+        .current_dir("/")
+        .stdin(OwnedFd::from(tell))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .spawn();
+        .spawn()?;
+    told.read_to_end(&mut Vec::new()).map(drop)
 }

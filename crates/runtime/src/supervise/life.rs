@@ -20,7 +20,7 @@ use super::console::Console;
 use super::core::{Beginning, Init, Network, Supervisor};
 use super::peer::Peer;
 use super::record::{self, RecordError};
-use super::{handover, socket};
+use super::{gateway, handover, socket};
 use crate::frames::{Failure, Message, Reply, Stream};
 use crate::health::Checker;
 use crate::launch::{self, StartError};
@@ -186,13 +186,19 @@ fn lock(plan: &ContainerPlan) -> Result<OwnedFd, BeginError> {
 /// From whatever stage the supervisor is in to its end.
 fn live(mut supervisor: Supervisor) -> i32 {
     loop {
-        if supervisor.init.is_none()
-            && let Err(failure) = launch(&mut supervisor)
-        {
-            return end(supervisor, failure.code, Some(failure));
+        let (code, failed) = if supervisor.init.is_some() {
+            let code;
+            (supervisor, code) = watch(supervisor);
+            (code, None)
+        } else if let Err(failure) = launch(&mut supervisor) {
+            (failure.code, Some(failure))
+        } else {
+            continue;
+        };
+        // A first start that fails is an error; a later one is a run like any other.
+        if failed.is_some() && supervisor.restarts.count == 0 {
+            return end(supervisor, code, failed);
         }
-        let code;
-        (supervisor, code) = watch(supervisor);
         match again_after(&mut supervisor, code) {
             Some(at) => {
                 wait_for_restart(&mut supervisor, at);
@@ -205,7 +211,7 @@ fn live(mut supervisor: Supervisor) -> i32 {
                     Err(_) => return code,
                 }
             }
-            None => return end(supervisor, code, None),
+            None => return end(supervisor, code, failed),
         }
     }
 }
@@ -214,6 +220,7 @@ fn live(mut supervisor: Supervisor) -> i32 {
 fn launch(supervisor: &mut Supervisor) -> Result<(), Failure> {
     let plan = supervisor.plan.clone();
     let first = supervisor.restarts.count == 0;
+    supervisor.run_began = clock::now();
     let (console, stdio) =
         Console::new(plan.process.tty, plan.process.stdin_open).map_err(|e| {
             failure(
@@ -223,6 +230,9 @@ fn launch(supervisor: &mut Supervisor) -> Result<(), Failure> {
             )
         })?;
     supervisor.console = console;
+    if !first {
+        gateway::ensure(&plan, &supervisor.run_base);
+    }
     let prepared = launch::prepare(&plan, stdio).map_err(|e| start_failure(&e))?;
     if plan.wait_for_attach
         && first

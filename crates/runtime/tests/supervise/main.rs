@@ -2,12 +2,14 @@
 //!
 //! A start needs a freshly executed process with one thread, and a supervisor executes
 //! its own program: so this test is its own program, without the usual harness, and
-//! dispatches the hidden entries itself. Needs root.
+//! dispatches the hidden entries itself. Works as root, and as a plain user who has
+//! subordinate ids.
 
 mod attached;
 mod execs;
 mod kit;
 mod life;
+mod network;
 
 use std::ffi::OsString;
 use std::panic::catch_unwind;
@@ -18,6 +20,9 @@ type Test = (&'static str, fn());
 /// A hidden entry of this program's own: makes the file that it is given.
 const FOLLOWS: &str = "__follows";
 
+/// What the entry that stands for a gateway makes in the runtime directory.
+const GATEWAY_MARK: &str = "gateway-was-executed";
+
 fn main() {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     match args.first().and_then(|word| word.to_str()) {
@@ -27,12 +32,15 @@ fn main() {
             std::thread::sleep(std::time::Duration::from_millis(100));
             std::fs::write(&args[1], "").unwrap();
         }
+        Some("__gateway") => {
+            std::fs::write(std::path::Path::new(&args[1]).join(GATEWAY_MARK), "").unwrap();
+        }
         filter => run(filter.filter(|word| !word.starts_with('-'))),
     }
 }
 
 fn run(filter: Option<&str>) {
-    let tests = [life::TESTS, attached::TESTS, execs::TESTS].concat();
+    let tests = [life::TESTS, attached::TESTS, execs::TESTS, network::TESTS].concat();
     let chosen = tests
         .iter()
         .filter(|(name, _)| filter.is_none_or(|f| name.contains(f)));
