@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands;
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
 use crate::host::Host;
 
 /// Pulls images, builds Dockerfiles, runs containers and compose projects, without a daemon.
@@ -90,7 +90,11 @@ pub(crate) fn run() -> Result<ExitCode, CliError> {
     if cli.command.needs_namespace() {
         commands::enter(&mut host)?;
     }
-    cli.command.run(&host, &cli.project)
+    let starts = cli.command.starts_a_process();
+    cli.command.run(&host, &cli.project).map_err(|error| match error.kind {
+        Kind::Usage if starts => error.with_kind(Kind::NotStarted),
+        _ => error,
+    })
 }
 
 /// Docker answers 125 to a mistake in the flags of `run` and the like.
@@ -103,6 +107,11 @@ fn usage_code() -> i32 {
 }
 
 impl Command {
+    /// Whether docker answers 125 to a mistake in its flags.
+    fn starts_a_process(&self) -> bool {
+        matches!(self, Self::Run(_) | Self::Create(_) | Self::Start(_) | Self::Exec(_))
+    }
+
     /// Whether it touches layers, uppers, volumes or mounts: files whose owners only the
     /// user namespace knows.
     fn needs_namespace(&self) -> bool {

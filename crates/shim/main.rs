@@ -17,8 +17,17 @@ fn main() -> ExitCode {
     if let Some(code) = entry::hidden() {
         return code;
     }
+    trace();
     match cli::run() {
         Ok(code) => code,
         Err(error) => error.report(),
+    }
+}
+
+/// What the libraries below log, if `SHIM_LOG` asks for it, e.g. `SHIM_LOG=debug`.
+fn trace() {
+    if std::env::var_os("SHIM_LOG").is_some() {
+        let filter = tracing_subscriber::EnvFilter::from_env("SHIM_LOG");
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     }
 }

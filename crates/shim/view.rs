@@ -147,7 +147,8 @@ pub(crate) fn inspect(engine: &Engine, kinds: &[&str], name: &str) -> Result<Val
             found => return Ok(found?),
         }
     }
-    Err(CliError::new(Kind::Failed, format!("no such {}: {name}", kinds.join(", "))))
+    let kind = if let [kind] = kinds { kind } else { "object" };
+    Err(CliError::new(Kind::Failed, format!("no such {kind}: {name}")))
 }
 
 fn container(engine: &Engine, name: &str) -> Result<Value, engine::Error> {

@@ -42,10 +42,14 @@ pub(super) fn open(path: &Path) -> Result<Box<dyn Read>, CliError> {
     if path == Path::new("-") {
         return Ok(Box::new(std::io::stdin().lock()));
     }
-    let file = File::open(path).map_err(|error| {
+    let fail = |error: std::io::Error| {
         CliError::new(Kind::Failed, format!("cannot open {}: {error}", path.display()))
-    })?;
-    Ok(Box::new(file))
+    };
+    let file = File::open(path).map_err(fail)?;
+    match file.metadata().map_err(fail)?.is_dir() {
+        true => Err(fail(std::io::ErrorKind::IsADirectory.into())),
+        false => Ok(Box::new(file)),
+    }
 }
 
 /// The instructions of a Dockerfile that need no build.
