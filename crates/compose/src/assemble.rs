@@ -17,6 +17,10 @@ use crate::normalise::{self, Base};
 use crate::yaml::{self, Node};
 use crate::{Files, LoadRequest, dotenv, schema};
 
+/// Files beyond this number are refused: through links, `include` and `extends` could
+/// lead on without end.
+const MAX_FILES: usize = 256;
+
 /// What all stages of a load share.
 pub(crate) struct Assembler<'a> {
     request: &'a LoadRequest,
@@ -29,6 +33,8 @@ pub(crate) struct Assembler<'a> {
     pub(crate) read: Vec<PathBuf>,
     /// Whether the values cannot be trusted, so that complaining about them would mislead.
     pub(crate) unsound: bool,
+    /// Number of files opened.
+    opened: usize,
     /// Files that were read for `extends`.
     extended: HashMap<PathBuf, Option<Node>>,
 }
@@ -58,6 +64,7 @@ impl<'a> Assembler<'a> {
             diagnostics: Vec::new(),
             read: Vec::new(),
             unsound: false,
+            opened: 0,
             extended: HashMap::new(),
         }
     }
@@ -83,6 +90,15 @@ impl<'a> Assembler<'a> {
             .strip_prefix(&self.request.current_directory)
             .unwrap_or(path);
         let shown = shown.display().to_string();
+        self.opened += 1;
+        if self.opened > MAX_FILES {
+            let diagnostic = Diagnostic::error(format!("more than {MAX_FILES} files to read"));
+            self.diagnostics.push(Diagnostic {
+                span: mentioned,
+                ..diagnostic
+            });
+            return None;
+        }
         match self.files.read(path) {
             Ok(text) => Some(self.sources.add(shown, text)),
             Err(error) => {

@@ -62,7 +62,8 @@ impl Reader<'_> {
 
     fn something_to_run(&mut self, entry: &Entry, map: &Map) {
         let name = &entry.key;
-        let says = |key: &str| map.get(key).is_some_and(|node| !node.is_null());
+        let empty = |node: &Node| node.is_null() || node.as_text() == Some("");
+        let says = |key: &str| map.get(key).is_some_and(|node| !empty(node));
         let message = match says("image") || says("build") {
             true => return,
             false if says("provider") => {

@@ -193,6 +193,37 @@ fn includes_in_a_circle_are_refused() {
 }
 
 #[test]
+fn endless_files_are_refused() {
+    /// As a directory that links to itself would look.
+    struct Endless(&'static str);
+    impl Files for Endless {
+        fn read(&self, _: &std::path::Path) -> std::io::Result<String> {
+            Ok(self.0.to_owned())
+        }
+
+        fn exists(&self, _: &std::path::Path) -> bool {
+            false
+        }
+    }
+    for text in [
+        "include: [d/a.yaml]\nservices: {a: {image: x}}\n",
+        "services: {a: {extends: {file: d/a.yaml, service: a}}}\n",
+    ] {
+        let request = LoadRequest {
+            files: vec!["/a.yaml".into()],
+            ..LoadRequest::default()
+        };
+        let request = LoadRequest {
+            project_name: Some("p".into()),
+            ..request
+        };
+        let loaded = load(&request, &Endless(text));
+        let complaint = loaded.diagnostics.iter().find(|d| d.is_error()).unwrap();
+        assert_eq!(complaint.message, "more than 256 files to read");
+    }
+}
+
+#[test]
 fn absent_and_empty_files_are_errors() {
     insta::assert_snapshot!(Case::new().complaints(), @"
     error: no compose file in /srv/app or above
