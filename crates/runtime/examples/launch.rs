@@ -5,6 +5,9 @@
 //! another process in it. As a plain user, it enters the user namespace first. The other
 //! words are probes: what a setuid program becomes, whether our program can be overwritten.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
+#![expect(clippy::unwrap_used, reason = "a failed step of a test says where")]
+
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! Containers seen from inside: what confines them, what they are given.
 
+#![expect(clippy::unwrap_used, reason = "a failed test says where")]
+
 mod kit;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

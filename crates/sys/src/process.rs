@@ -48,7 +48,9 @@ fn parse_start_time(stat: &str) -> Option<u64> {
 /// Opens a process; `None` when there is no such process.
 pub fn pidfd_open(pid: i32) -> Result<Option<OwnedFd>> {
     let fail = |errno| Error::new("open process", pid.to_string(), errno);
-    let number = Pid::from_raw(pid).ok_or_else(|| fail(Errno::INVAL))?;
+    let Some(number) = Pid::from_raw(pid).filter(|_| pid > 0) else {
+        return Ok(None);
+    };
     match rustix::process::pidfd_open(number, PidfdFlags::empty()) {
         Ok(fd) => Ok(Some(fd)),
         Err(Errno::SRCH) => Ok(None),

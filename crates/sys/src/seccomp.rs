@@ -143,7 +143,6 @@ fn ranges(filter: &Filter) -> Vec<Range<'_>> {
     let mut ranges: Vec<Range<'_>> = Vec::new();
     let mut add = |from, answer| match ranges.last_mut() {
         Some(last) if last.from == from => last.answer = answer,
-        Some(last) if last.answer == answer => {}
         _ => ranges.push(Range { from, answer }),
     };
     add(0, Answer::Plain(filter.known));
@@ -156,6 +155,7 @@ fn ranges(filter: &Filter) -> Vec<Range<'_>> {
         add(rule.call + 1, Answer::Plain(filter.known));
     }
     add(filter.last_known + 1, Answer::Plain(filter.foreign));
+    ranges.dedup_by(|later, earlier| later.answer == earlier.answer);
     ranges
 }
 

@@ -128,7 +128,7 @@ impl Root {
                 rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o644))?;
             }
         }
-        if let Some(parent) = self.inside(&parent) {
+        if let Some(parent) = self.inside(parent) {
             self.created.push(Created {
                 path: parent.join(name),
                 directory,
