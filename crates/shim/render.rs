@@ -14,8 +14,6 @@ pub(crate) enum Style {
     Bars,
     /// A line an event.
     Plain,
-    /// A JSON document an event, on standard output.
-    Json,
     /// Warnings only.
     Quiet,
 }
@@ -106,11 +104,6 @@ impl Renderer {
 impl EventSink for Renderer {
     fn send(&self, event: Event) {
         match (self.style, event) {
-            (Style::Json, event) => {
-                if let Ok(text) = serde_json::to_string(&event) {
-                    let _ = writeln!(std::io::stdout(), "{text}");
-                }
-            }
             (_, Event::Warning { text }) => self.line(&format!("warning: {text}")),
             (Style::Quiet, _) => {}
             (_, Event::Started { id, action }) => self.started(id, action),
