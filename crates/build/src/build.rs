@@ -5,16 +5,17 @@ use model::{ImageConfig, Platform};
 use store::Store;
 use text::{Diagnostic, Sources};
 
+use crate::board::Board;
 use crate::cache::Snapshot;
 use crate::context::Context;
 use crate::error::{BuildError, Complaints, Result};
 use crate::exec::{Execution, now};
 use crate::graph::Graph;
 use crate::lower::{Lowering, Shared};
-use crate::plan::{Base, Images, MountOpKind, Op, Origin, Plan, SourceOp, StagePlan};
+use crate::plan::{Base, Images, MountOp, Op, Origin, Plan, SourceOp, StagePlan};
 use crate::refuse;
 use crate::request::{Bases, BuildRequest, Built};
-use crate::scope::Globals;
+use crate::scope::{Globals, env_value};
 use crate::step::StepRunner;
 use crate::sums::{self, Sums};
 
@@ -74,7 +75,7 @@ pub fn build(
         images: &images,
         context: context.as_ref(),
         sums: &sums,
-        done: vec![None; file.stages.len()],
+        board: Board::new(file.stages.len(), programs()),
     };
     let built = execution.run(&plan);
     // What was read is worth keeping even if a step failed.
@@ -82,6 +83,11 @@ pub fn build(
     let snapshot = built?;
     saved?;
     export(request, store, plan, snapshot, warnings)
+}
+
+/// As many programs run at once as there are cores.
+fn programs() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// Ends the build if anything is wrong so far.
@@ -161,6 +167,13 @@ fn plan(
                 store.images().load(manifest)?.config
             }
         };
+        // Without it `ENV PATH=/opt/bin:$PATH` would hide the system's programs.
+        if env_value(&config.config.env, "PATH").is_none() {
+            config
+                .config
+                .env
+                .push(format!("PATH={}", model::image::DEFAULT_PATH));
+        }
         let mut steps = Vec::new();
         for trigger in std::mem::take(&mut config.config.on_build) {
             let file = sources.add("ONBUILD", trigger.clone());
@@ -201,6 +214,24 @@ fn plan(
 }
 
 impl StagePlan {
+    /// The stages that must be finished before this one starts.
+    pub(crate) fn needs(&self) -> Vec<usize> {
+        let base = match self.base {
+            Base::Stage(index) => Some(index),
+            Base::Scratch | Base::Image(_) => None,
+        };
+        let steps = self.steps.iter().flat_map(|step| match &step.op {
+            Op::Copy(copy) => vec![&copy.origin],
+            Op::Run(run) => run.mounts.iter().filter_map(MountOp::origin).collect(),
+            Op::Workdir(_) | Op::Configure => vec![],
+        });
+        let origins = steps.filter_map(|origin| match origin {
+            Origin::Stage(index) => Some(*index),
+            Origin::Context | Origin::Image(_) => None,
+        });
+        base.into_iter().chain(origins).collect()
+    }
+
     /// Puts `[stage 2/5]` before every label.
     fn number(&mut self, name: Option<&str>) {
         let labels = self.steps.iter_mut().filter_map(|step| step.label.as_mut());
@@ -221,9 +252,11 @@ impl Plan {
                 let reads = |source: &SourceOp| matches!(source, SourceOp::Path { .. });
                 copy.origin == Origin::Context && copy.sources.iter().any(reads)
             }
-            Op::Run(run) => run.mounts.iter().any(|mount| {
-                matches!(&mount.kind, MountOpKind::Bind { origin, .. } if *origin == Origin::Context)
-            }),
+            Op::Run(run) => run
+                .mounts
+                .iter()
+                .filter_map(MountOp::origin)
+                .any(|o| *o == Origin::Context),
             Op::Workdir(_) | Op::Configure => false,
         })
     }
@@ -237,7 +270,6 @@ fn scratch(platform: &Platform) -> ImageConfig {
         os: platform.os.clone(),
         ..ImageConfig::default()
     };
-    config.config.env = vec![format!("PATH={}", model::image::DEFAULT_PATH)];
     config.config.working_dir = "/".into();
     config
 }

@@ -1,12 +1,14 @@
 //! Acting on a plan: stage by stage, step by step.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use model::Digest;
 use model::event::{Event, EventSink};
 use store::layers::Scratch;
 use store::{Image, Store};
 
+use crate::board::Board;
 use crate::cache::{self, Key, Made, Snapshot};
 use crate::context::Context;
 use crate::error::{BuildError, Result};
@@ -27,8 +29,7 @@ pub(crate) struct Execution<'a> {
     /// Absent if no step reads it.
     pub(crate) context: Option<&'a Context>,
     pub(crate) sums: &'a Sums,
-    /// Finished stages by their place in the Dockerfile.
-    pub(crate) done: Vec<Option<Snapshot>>,
+    pub(crate) board: Board,
 }
 
 /// A layer with the key it is known by, and whether it was known before.
@@ -47,23 +48,44 @@ pub(crate) struct Lower {
 }
 
 impl Execution<'_> {
-    /// Builds every stage of the plan; the last one is what was asked for.
-    pub(crate) fn run(mut self, plan: &Plan) -> Result<Snapshot> {
-        let mut last = None;
-        for stage in &plan.stages {
-            let snapshot = self.stage(stage)?;
-            self.done[stage.index] = Some(snapshot.clone());
-            last = Some(snapshot);
-        }
-        Ok(last.expect("a plan has its target at least"))
+    /// Builds every stage of the plan, those that do not need each other at the same
+    /// time; the last one is what was asked for.
+    pub(crate) fn run(&self, plan: &Plan) -> Result<Snapshot> {
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let start = |stage| scope.spawn(move || self.stage_in_turn(stage));
+            let threads: Vec<_> = plan.stages.iter().map(start).collect();
+            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            threads.into_iter().map(join).collect()
+        });
+        let stages = results.into_iter().collect::<Result<Vec<_>>>()?;
+        let target = stages.into_iter().next_back().flatten();
+        Ok(Arc::unwrap_or_clone(
+            target.expect("the target ends well if no stage fails"),
+        ))
     }
 
-    fn stage(&self, stage: &StagePlan) -> Result<Snapshot> {
+    /// Builds a stage once those that it needs are there; `None` if another failed.
+    fn stage_in_turn(&self, stage: &StagePlan) -> Result<Option<Arc<Snapshot>>> {
+        let entry = self.board.enter(stage.index);
+        if stage
+            .needs()
+            .into_iter()
+            .any(|other| self.board.wait(other).is_none())
+        {
+            return Ok(None);
+        }
         let mut snapshot = self.base(stage)?;
         for step in &stage.steps {
+            if self.board.failed() {
+                return Ok(None);
+            }
             self.step(step, &mut snapshot)?;
         }
-        Ok(snapshot)
+        Ok(Some(entry.done(snapshot)))
     }
 
     fn base(&self, stage: &StagePlan) -> Result<Snapshot> {
@@ -75,7 +97,7 @@ impl Execution<'_> {
                 history: Vec::new(),
                 created: None,
             },
-            Base::Stage(index) => self.finished(*index).clone(),
+            Base::Stage(index) => Snapshot::clone(&self.finished(*index)),
             Base::Image(name) => of_image(&self.image(name)?),
         };
         self.finished_as(&stage.label, "Done");
@@ -198,7 +220,7 @@ impl Execution<'_> {
     pub(crate) fn tree(&self, origin: &Origin) -> Result<Option<Dir>> {
         match origin {
             Origin::Context => Ok(self.context.map(|context| context.tree.clone())),
-            Origin::Stage(index) => Ok(self.lower(self.finished(*index))?.tree),
+            Origin::Stage(index) => Ok(self.lower(&self.finished(*index))?.tree),
             Origin::Image(name) => Ok(self.stack(&self.image(name)?.layers)?.tree),
         }
     }
@@ -213,10 +235,10 @@ impl Execution<'_> {
         })
     }
 
-    fn finished(&self, index: usize) -> &Snapshot {
-        self.done[index]
-            .as_ref()
-            .expect("the plan puts stages after those they need")
+    fn finished(&self, index: usize) -> Arc<Snapshot> {
+        self.board
+            .wait(index)
+            .expect("a stage starts after those it needs")
     }
 
     fn image(&self, name: &ImageName) -> Result<Image> {

@@ -5,6 +5,7 @@
 //! [`model::event::EventSink`].
 
 mod archive;
+mod board;
 mod build;
 mod cache;
 mod chmod;

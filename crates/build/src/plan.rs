@@ -108,6 +108,16 @@ pub(crate) struct MountOp {
     pub(crate) kind: MountOpKind,
 }
 
+impl MountOp {
+    /// Where the files of a bind come from.
+    pub(crate) fn origin(&self) -> Option<&Origin> {
+        match &self.kind {
+            MountOpKind::Bind { origin, .. } => Some(origin),
+            MountOpKind::Cache { .. } | MountOpKind::Tmpfs { .. } => None,
+        }
+    }
+}
+
 /// What a mount shows.
 #[derive(Debug)]
 pub(crate) enum MountOpKind {

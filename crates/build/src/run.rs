@@ -95,11 +95,12 @@ impl Execution<'_> {
             extra_hosts: self.request.extra_hosts.clone(),
         };
         let mut tail = Tail::default();
+        let permit = self.board.permit();
         let code = self.runner.run(&request, &mut |bytes| {
             tail.push(bytes);
             self.output(step, bytes);
         });
-        drop(mounts.locks);
+        drop((permit, mounts.locks));
         match code {
             Ok(0) => Ok(stubs.remove(&scratch.upper(), &tree)?),
             Ok(code) => Err(BuildError::Exit {

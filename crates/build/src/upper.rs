@@ -203,6 +203,8 @@ impl Upper {
         sums: &Sums,
     ) -> Result<(), WriteError> {
         let owner = attributes.owner.unwrap_or_default();
+        // A later source may replace what an earlier one wrote.
+        self.linked.clear();
         match (node, names.split_last()) {
             (Node::Dir(dir), _) => {
                 let place = self.enter_all(names, owner)?;

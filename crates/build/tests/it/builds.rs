@@ -1,10 +1,8 @@
 //! Builds of real Dockerfiles, with real steps.
 
-mod kit;
-
 use std::os::unix::fs::PermissionsExt;
 
-use kit::Bench;
+use crate::kit::{self, Bench};
 
 #[test]
 fn runs_every_form_of_run() {
@@ -322,6 +320,33 @@ fn stages_are_built_only_when_needed() {
     assert!(error.contains("there is no stage `c`"), "{error}");
 }
 
+/// Each of two stages waits for what the other does; together they end.
+#[test]
+fn independent_stages_are_built_together() {
+    let bench = Bench::new();
+    let meet = |me: &str, other: &str| {
+        format!(
+            "RUN --mount=type=cache,id=meet,target=/m \
+             touch /m/{me}; until [ -e /m/{other} ]; do :; done\n"
+        )
+    };
+    let file = format!(
+        "FROM base AS a\n{}FROM base AS b\n{}FROM scratch\n\
+         COPY --from=a /etc/passwd /a\nCOPY --from=b /etc/passwd /b\n",
+        meet("a", "b"),
+        meet("b", "a"),
+    );
+    let cores = std::thread::available_parallelism().unwrap().get();
+    assert!(cores > 1, "two programs at once need two cores");
+    assert_eq!(bench.build(&file).image.layers.len(), 2);
+    let error = bench.fails(
+        &file
+            .replace("until", "exit 3; until")
+            .replace("b; do", "c; do"),
+    );
+    assert!(error.contains("failed with exit code 3"), "{error}");
+}
+
 #[test]
 fn copies_from_images() {
     let bench = Bench::new();
@@ -334,7 +359,8 @@ fn copies_from_images() {
             .last_layer()
             .contains(&"f644 0:0 opt/tool \"tool\"".to_owned())
     );
-    assert_eq!(built.image.config.config.working_dir, "/");
+    let config = &built.image.config.config;
+    assert_eq!((config.working_dir.as_str(), config.env.len()), ("/", 1));
 }
 
 #[test]

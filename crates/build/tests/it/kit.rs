@@ -3,14 +3,6 @@
 //!
 //! The tests run as root, and fail where they do not.
 
-#![allow(
-    clippy::result_large_err,
-    clippy::unwrap_used,
-    missing_docs,
-    unreachable_pub,
-    reason = "test code"
-)]
-
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

@@ -1,11 +1,9 @@
 //! The same Dockerfile, built by buildah: trees and configurations must agree.
 
-mod kit;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use kit::Bench;
+use crate::kit::{self, Bench};
 use model::image::RunConfig;
 
 /// A buildah with a store of its own.
