@@ -129,9 +129,11 @@ fn resolve(graph: &Graph<'_>, bases: &dyn Bases, sources: &Sources) -> Result<Im
     let mut images = Images::default();
     for (platform, references) in wanted {
         let found = bases.resolve(&references, &platform);
-        let manifests = found.map_err(|source| BuildError::Base {
-            place: sources.place(graph.mention(source.reference.as_ref())),
-            source: Box::new(source),
+        let manifests = found.map_err(|error| BuildError::Base {
+            place: sources.place(graph.mention(error.reference.as_ref())),
+            message: error.message,
+            hint: error.hint,
+            source: error.source,
         })?;
         let named = references.into_iter().zip(manifests);
         let platform = platform.to_string();

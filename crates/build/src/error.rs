@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use dockerfile::Step;
 use text::{Diagnostic, Sources};
 
-use crate::request::BaseError;
 use crate::step::StepError;
 use crate::upper::WriteError;
 
@@ -69,13 +68,17 @@ pub enum BuildError {
         source: WriteError,
     },
     /// An image that the Dockerfile names cannot be had.
-    #[error("{place}: cannot get the image")]
+    #[error("{place}: {message}")]
     Base {
         /// Where it is named, as `file:line:column`.
         place: String,
-        /// Why, with its name.
+        /// What failed, with the image's name.
+        message: String,
+        /// What the user may do about it.
+        hint: Option<String>,
+        /// Why.
         #[source]
-        source: Box<BaseError>,
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// The context cannot be read.
     #[error("cannot read the build context {}", path.display())]
@@ -99,7 +102,7 @@ impl BuildError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Step { source, .. } => source.hint.clone(),
-            Self::Base { source, .. } => source.hint.clone(),
+            Self::Base { hint, .. } => hint.clone(),
             Self::Missing { ignored: true, .. } => {
                 Some("a pattern of the .dockerignore file excludes it".into())
             }

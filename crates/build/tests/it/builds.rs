@@ -583,6 +583,8 @@ fn a_failing_step_says_where_and_shows_its_output() {
         context.display()
     );
     assert_eq!(error, wanted);
+    let error = bench.fails("FROM base AS a\nFROM base\nCOPY --from=nowhere / /\n");
+    assert_eq!(error, "Dockerfile:3:13: there is no image nowhere:latest");
     let error = bench.fails("FROM base\nCOPY --chown=bob <<f /x\nf\n");
     assert!(error.ends_with("the image knows no user `bob`"), "{error}");
 }
