@@ -200,20 +200,6 @@ fn detach(kept: &[i32]) -> Result<()> {
     rustix::stdio::dup2_stdout(null.as_fd()).map_err(fail("stdout"))?;
     rustix::stdio::dup2_stderr(null.as_fd()).map_err(fail("stderr"))?;
     drop(null);
-    let path = PathBuf::from("/proc/self/fd");
-    let list = fs::read_dir(&path).map_err(|source| Error::File {
-        act: "list",
-        path,
-        source,
-    })?;
-    let numbers: Vec<i32> = list
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|number| *number > 2 && !kept.contains(number))
-        .collect();
-    for number in numbers {
-        // The one that listed the others is closed already.
-        drop(sys::process::inherited(number));
-    }
+    sys::process::close_inherited(kept)?;
     Ok(())
 }

@@ -213,6 +213,27 @@ fn seal(file: &File) -> Result<()> {
     rustix::fs::fcntl_add_seals(file, seals).map_err(|e| Error::new("seal", "a memory file", e))
 }
 
+/// Closes every descriptor above 2 that we were executed with, except `kept`. Those that
+/// this process opened itself are close-on-exec, which tells them apart.
+pub fn close_inherited(kept: &[i32]) -> Result<()> {
+    const LIST: &str = "/proc/self/fd";
+    let fail = |error: std::io::Error| Error::new("list", LIST, error);
+    for entry in std::fs::read_dir(LIST).map_err(fail)? {
+        let name = entry.map_err(fail)?.file_name();
+        let Some(number) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        // SAFETY: asks for flags only; a number that is not open is an error.
+        let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+        if number > 2 && !kept.contains(&number) && flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
+            // SAFETY: without close-on-exec it came through exec, and whoever was told of it
+            // has named it in `kept`; so nobody in this process owns it.
+            unsafe { libc::close(number) };
+        }
+    }
+    Ok(())
+}
+
 /// Takes ownership of a descriptor that we were executed with, and marks it close-on-exec.
 /// The caller vouches that nothing else in this process owns that number.
 pub fn inherited(number: i32) -> Result<OwnedFd> {
