@@ -42,6 +42,22 @@ pub(crate) struct ProjectArgs {
     pub(crate) project_directory: Option<PathBuf>,
 }
 
+impl ProjectArgs {
+    /// These flags after those that were given further left.
+    pub(crate) fn after(self, outer: &Self) -> Self {
+        let chain = |left: &[PathBuf], right| [left.to_vec(), right].concat();
+        Self {
+            files: chain(&outer.files, self.files),
+            project_name: self.project_name.or_else(|| outer.project_name.clone()),
+            profiles: [outer.profiles.clone(), self.profiles].concat(),
+            env_files: chain(&outer.env_files, self.env_files),
+            project_directory: self
+                .project_directory
+                .or_else(|| outer.project_directory.clone()),
+        }
+    }
+}
+
 #[derive(Subcommand)]
 enum Command {
     Run(commands::run::RunArgs),
@@ -90,8 +106,12 @@ pub(crate) fn run() -> Result<ExitCode, CliError> {
     if cli.command.needs_namespace() {
         commands::enter(&mut host)?;
     }
-    let starts = cli.command.starts_a_process();
-    cli.command.run(&host, &cli.project).map_err(|error| match error.kind {
+    let (starts, enters) = (cli.command.starts_a_process(), cli.command.needs_namespace());
+    let result = cli.command.run(&host, &cli.project);
+    if enters {
+        commands::leave(&host);
+    }
+    result.map_err(|error| match error.kind {
         Kind::Usage if starts => error.with_kind(Kind::NotStarted),
         _ => error,
     })
@@ -158,7 +178,7 @@ impl Command {
             Self::Up(args) => commands::up::run(&args, host, project),
             Self::Down(args) => commands::down::run(&args, host, project),
             Self::Config(args) => commands::config::run(&args, host, project),
-            Self::Compose(args) => commands::compose::run(args, host),
+            Self::Compose(args) => commands::compose::run(args, host, project),
             Self::Version(args) => commands::version::run(&args, host),
         }
     }

@@ -100,7 +100,14 @@ pub fn main(args: &[OsString]) -> i32 {
         Err(_) => return 125,
     }
     let _ = rustix::process::setsid();
-    let mut session = match Session::begin(socket, Path::new(run_base), Path::new(plan)) {
+    let code = hold(socket, Path::new(run_base), Path::new(plan));
+    userns::leave(Path::new(run_base));
+    code
+}
+
+/// One session from its request to its end.
+fn hold(socket: UnixStream, run_base: &Path, plan: &Path) -> i32 {
+    let mut session = match Session::begin(socket, run_base, plan) {
         Ok(session) => session,
         Err(code) => return code,
     };

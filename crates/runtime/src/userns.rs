@@ -161,18 +161,19 @@ fn join_living(run_base: &Path) -> sys::Result<bool> {
     let Ok(notes) = std::fs::read_dir(notes_of(run_base)) else {
         return Ok(false);
     };
+    let mut joined = false;
     for note in notes.flatten() {
         let living = match parse_note(&note.file_name().to_string_lossy()) {
             Some(process) => crate::process::open_same_boot(process)?,
             None => None,
         };
         match living {
-            Some(pidfd) if join(&pidfd)? => return Ok(true),
+            Some(pidfd) if !joined => joined = join(&pidfd)?,
             Some(_) => {}
             None => drop(std::fs::remove_file(note.path())),
         }
     }
-    Ok(false)
+    Ok(joined)
 }
 
 /// `false` when it died meanwhile, or sits in a namespace that is not ours to join.
@@ -188,6 +189,10 @@ fn join(pidfd: &OwnedFd) -> sys::Result<bool> {
 
 fn notes_of(run_base: &Path) -> PathBuf {
     run_base.join("userns.d")
+}
+
+fn note_of(run_base: &Path, process: ProcessRef) -> PathBuf {
+    notes_of(run_base).join(format!("{}-{}", process.pid, process.start_time))
 }
 
 fn parse_note(name: &str) -> Option<ProcessRef> {
@@ -211,11 +216,20 @@ pub struct Holder {
 pub fn announce(run_base: &Path) -> sys::Result<Holder> {
     let this = crate::process::this()?;
     let directory = notes_of(run_base);
-    let path = directory.join(format!("{}-{}", this.pid, this.start_time));
+    let path = note_of(run_base, this);
     let fail = |error| sys::Error::new("write", path.display().to_string(), error);
     std::fs::create_dir_all(&directory).map_err(fail)?;
     File::create(&path).map_err(fail)?;
     Ok(Holder { path })
+}
+
+/// Withdraws this process's note, if it left one: the last act of whoever has entered.
+pub fn leave(run_base: &Path) {
+    if let Ok(this) = crate::process::this() {
+        drop(Holder {
+            path: note_of(run_base, this),
+        });
+    }
 }
 
 impl Holder {

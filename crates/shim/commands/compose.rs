@@ -72,8 +72,13 @@ impl ComposeArgs {
     }
 }
 
-pub(crate) fn run(args: ComposeArgs, host: &Host) -> Result<ExitCode, CliError> {
-    let project = &args.project;
+/// `outer` are the flags of projects that stood before `compose`.
+pub(crate) fn run(
+    args: ComposeArgs,
+    host: &Host,
+    outer: &ProjectArgs,
+) -> Result<ExitCode, CliError> {
+    let project = &args.project.after(outer);
     match args.command {
         Command::Up(args) => super::up::run(&args, host, project),
         Command::Down(args) => super::down::run(&args, host, project),

@@ -97,6 +97,13 @@ pub(crate) fn enter(host: &mut Host) -> Result<(), CliError> {
     })
 }
 
+/// Takes back the note that [`enter`] left for other commands.
+pub(crate) fn leave(host: &Host) {
+    if host.rootless() {
+        runtime::userns::leave(&host.run);
+    }
+}
+
 /// Several objects, one after the other: what fails is reported, the rest goes on.
 #[derive(Default)]
 pub(crate) struct Outcomes {

@@ -406,7 +406,7 @@ fn end(mut supervisor: Supervisor, code: i32, failure: Option<Failure>) -> i32 {
     supervisor.close_socket();
     // The order matters: a state without lock means a crash.
     let _ = std::fs::remove_file(record::state_path(&paths.run_dir));
-    drop(userns::announce(&supervisor.run_base));
+    userns::leave(&supervisor.run_base);
     let news = match failure {
         Some(failure) => Reply::Failed(failure),
         None => Reply::Exit(code),
