@@ -14,9 +14,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+pub(crate) mod bases;
 mod server;
+pub(crate) mod terminal;
+pub(crate) mod traces;
 mod users;
+pub(crate) mod web;
 
+#[allow(unused_imports, reason = "each test crate uses a part of it")]
 pub(crate) use server::{Server, free_port, run};
 pub(crate) use users::User;
 
