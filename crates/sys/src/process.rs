@@ -169,6 +169,52 @@ pub fn reset_signals() -> Result<()> {
     }
 }
 
+/// Lets go of the pages of our own program's code and constants. What is used again comes
+/// back from the page cache, a window at a time; what only the start needed does not.
+pub fn release_program_pages() -> Result<()> {
+    for (start, length) in unwritten_ranges(&read_proc("self/maps")?) {
+        // SAFETY: these are private mappings of a file that were never writable, so a page
+        // read again has the same content, and nobody can tell that it was gone.
+        let answer = unsafe {
+            libc::madvise(
+                std::ptr::without_provenance_mut(start),
+                length,
+                libc::MADV_DONTNEED,
+            )
+        };
+        if answer != 0 {
+            return Err(Error::last("release", "pages of our program"));
+        }
+    }
+    Ok(())
+}
+
+/// Start and length of the program's constants and code: its first mappings, up to the
+/// executable one. Later ones that look the same have been written to by the loader.
+fn unwritten_ranges(maps: &str) -> Vec<(usize, usize)> {
+    let mut ranges = Vec::new();
+    let mut program = None;
+    for line in maps.lines() {
+        let fields: Vec<_> = line.split_ascii_whitespace().take(5).collect();
+        let [addresses, mode, _, _, inode] = fields[..] else {
+            break;
+        };
+        let Some((start, end)) = addresses.split_once('-') else {
+            break;
+        };
+        let number = |text| usize::from_str_radix(text, 16).unwrap_or(0);
+        let same = *program.get_or_insert(inode) == inode && inode != "0";
+        if !same || !matches!(mode, "r--p" | "r-xp") {
+            break;
+        }
+        ranges.push((number(start), number(end).saturating_sub(number(start))));
+        if mode == "r-xp" {
+            return ranges;
+        }
+    }
+    Vec::new()
+}
+
 /// Executes a program in place of this one; returns only the reason why not.
 pub fn execve(program: &CStr, argv: &[CString], env: &[CString]) -> Errno {
     let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
@@ -266,6 +312,19 @@ mod tests {
         use std::io::Write;
         let fd = sealed_bytes(b"abc", "test").unwrap();
         assert!(File::from(fd).write_all(b"x").is_err());
+    }
+
+    #[test]
+    fn only_what_was_never_written_is_let_go() {
+        let maps = "00200000-00300000 r--p 00000000 fe:00 567  /shim\n\
+                    00300000-00400000 r-xp 00100000 fe:00 567  /shim\n\
+                    00400000-00404000 r--p 00200000 fe:00 567  /shim\n\
+                    00404000-00408000 rw-p 00204000 fe:00 567  /shim\n";
+        let both = vec![(0x20_0000, 0x10_0000), (0x30_0000, 0x10_0000)];
+        assert_eq!(unwritten_ranges(maps), both);
+        assert_eq!(unwritten_ranges(&maps.replace("r-xp", "rwxp")), []);
+        assert_eq!(unwritten_ranges(""), []);
+        release_program_pages().unwrap();
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub(crate) struct Supervisor {
     pub(crate) ended: Option<i32>,
     /// Readable after SIGTERM.
     pub(crate) term: UnixStream,
+    /// When the memory that only the start needed is given back.
+    pub(crate) trim_at: Option<Moment>,
     /// Executed anew since the start: without libcontainer's memory.
     pub(crate) small: bool,
     chunk: Vec<u8>,
@@ -137,6 +139,7 @@ impl Supervisor {
             stop: Stop::default(),
             ended: None,
             term,
+            trim_at: None,
             small: false,
             chunk: vec![0; CHUNK],
         })
@@ -148,6 +151,7 @@ impl Supervisor {
             deadline,
             self.stop.kill_at,
             self.network.retry,
+            self.trim_at,
             self.health.as_ref().and_then(health::Checker::deadline),
         ];
         let deadline = deadlines.into_iter().flatten().min();
@@ -431,6 +435,11 @@ impl Supervisor {
             if let Some(init) = &self.init {
                 let _ = sys::process::pidfd_signal(&init.pidfd, KILL);
             }
+        }
+        if self.trim_at.is_some_and(|at| at <= now) {
+            self.trim_at = None;
+            // Only memory is at stake.
+            let _ = sys::process::release_program_pages();
         }
         if self.network.retry.is_some_and(|at| at <= now) {
             self.on_gateway_death();

@@ -9,13 +9,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use model::ContainerPlan;
 use model::container::{ProcessRef, RunState};
 use rustix::io::FdFlags;
 use serde::{Deserialize, Serialize};
 
-use super::clock::Moment;
+use super::clock::{self, Moment};
 use super::console::{Console, WaitingInput};
 use super::core::{Beginning, Init, Network, Stop, Supervisor};
 use super::peer::{Peer, PeerState};
@@ -26,6 +27,9 @@ use crate::logs::LogWriter;
 
 /// First argument of a supervisor that continues; the second is the memory file.
 pub(crate) const RESUME: &str = "--resume";
+
+/// How long after it the pages of code that only the change needed are let go.
+const QUIET: Duration = Duration::from_millis(500);
 
 const PROGRAM: &CStr = c"/proc/self/exe";
 
@@ -149,6 +153,7 @@ fn unpack(memory: OwnedFd) -> io::Result<Supervisor> {
             .push(Peer::from_parts(take(socket)?, state)?);
     }
     supervisor.small = supervisor.init.is_some();
+    supervisor.trim_at = supervisor.small.then(|| clock::now() + QUIET);
     supervisor.next_peer = handover.next_peer;
     supervisor.replay = handover.replay;
     supervisor.health = handover.health.map(Checker::from_state);

@@ -274,11 +274,8 @@ fn healthy_at_the_first_success() {
     );
     drop(container.start());
     let watch = control::watch(container.run_dir()).unwrap();
-    let seen = watch.map(|s| s.unwrap().health.unwrap());
-    let healthy = seen
-        .skip_while(|h| h.status == HealthStatus::Starting)
-        .next()
-        .unwrap();
+    let mut seen = watch.map(|s| s.unwrap().health.unwrap());
+    let healthy = seen.find(|h| h.status != HealthStatus::Starting).unwrap();
     assert_eq!(
         (healthy.status, healthy.failing_streak),
         (HealthStatus::Healthy, 0)

@@ -4,6 +4,8 @@
 //! its own program: so this test is its own program, without the usual harness, and
 //! dispatches the hidden entries itself. Works as root, and as a plain user who has
 //! subordinate ids.
+#![expect(clippy::unwrap_used, reason = "all of it is tests")]
+#![expect(clippy::print_stdout, reason = "it is its own harness")]
 
 mod attached;
 mod execs;
