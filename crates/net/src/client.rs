@@ -37,7 +37,7 @@ impl Client {
         if let Some(client) = Self::connect(run_dir)? {
             return Ok(client);
         }
-        let path = run_dir.join("gateway.lock");
+        let path = run_dir.join("gateway-start.lock");
         let fail = |act| {
             let path = path.clone();
             move |source| Error::File { act, path, source }

@@ -23,7 +23,7 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(250);
 /// The hidden entry of our program that is a gateway. Whoever starts one holds the lock,
 /// and gives it a pipe as standard input, which it closes when it listens or gives up.
 const ENTRY: &str = "__gateway";
-const LOCK: &str = "gateway.lock";
+const LOCK: &str = "gateway-start.lock";
 
 const KILL: i32 = 9;
 
