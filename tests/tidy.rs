@@ -1,6 +1,11 @@
 //! House rules that a compiler does not know: which crate may depend on which, how large
 //! files may grow, what libraries must not do.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that panics has failed, which is meant"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,11 +29,22 @@ const LAYERS: [(&str, &[&str]); 12] = [
     (
         "engine",
         &[
-            "compose", "dockerfile", "build", "runtime", "registry", "net", "store", "text", "sys",
+            "compose",
+            "dockerfile",
+            "build",
+            "runtime",
+            "registry",
+            "net",
+            "store",
+            "text",
+            "sys",
             "model",
         ],
     ),
-    ("shim", &["engine", "compose", "runtime", "net", "text", "model"]),
+    (
+        "shim",
+        &["engine", "compose", "runtime", "net", "text", "model"],
+    ),
 ];
 
 /// Foreign crates that only one crate of ours may name.
@@ -49,11 +65,21 @@ const DOORS: [(&str, &[&str]); 12] = [
 
 fn metadata() -> serde_json::Value {
     let out = Command::new(env!("CARGO"))
-        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .args([
+            "metadata",
+            "--no-deps",
+            "--format-version",
+            "1",
+            "--offline",
+        ])
         .current_dir(ROOT)
         .output()
         .unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     serde_json::from_slice(&out.stdout).unwrap()
 }
 
@@ -63,10 +89,18 @@ fn dependencies() -> BTreeMap<String, Vec<String>> {
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     let of = |package: &serde_json::Value| {
         let all = package["dependencies"].as_array().unwrap().iter();
-        let built = all.filter(|d| d["kind"].is_null()).map(|d| text(&d["name"])).collect();
+        let built = all
+            .filter(|d| d["kind"].is_null())
+            .map(|d| text(&d["name"]))
+            .collect();
         (text(&package["name"]), built)
     };
-    metadata["packages"].as_array().unwrap().iter().map(of).collect()
+    metadata["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(of)
+        .collect()
 }
 
 #[test]
@@ -78,7 +112,10 @@ fn arrows_only_go_down() {
             wrong.push(format!("crate {name} has no place in the layers"));
             continue;
         };
-        for dependency in dependencies.iter().filter(|d| layers.contains_key(d.as_str())) {
+        for dependency in dependencies
+            .iter()
+            .filter(|d| layers.contains_key(d.as_str()))
+        {
             if !allowed.contains(&dependency.as_str()) {
                 wrong.push(format!("{name} may not know {dependency}"));
             }
@@ -93,7 +130,10 @@ fn foreign_crates_have_one_door() {
     let mut wrong = Vec::new();
     for (name, dependencies) in dependencies() {
         for dependency in dependencies {
-            if doors.get(dependency.as_str()).is_some_and(|d| !d.contains(&name.as_str())) {
+            if doors
+                .get(dependency.as_str())
+                .is_some_and(|d| !d.contains(&name.as_str()))
+            {
                 wrong.push(format!("{name} may not name {dependency}"));
             }
         }
@@ -113,7 +153,10 @@ fn every_dependency_has_its_line() {
     }
     missing.sort();
     missing.dedup();
-    assert!(missing.is_empty(), "not in the table of crates/README.md: {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "not in the table of crates/README.md: {missing:?}"
+    );
 }
 
 fn sources(directory: &Path, out: &mut Vec<PathBuf>) {
@@ -138,7 +181,10 @@ fn library_sources() -> Vec<(PathBuf, String)> {
     sources(&Path::new(ROOT).join("crates"), &mut paths);
     assert!(paths.len() > 100, "the sources were not found");
     paths.retain(|path| !is_test(path.strip_prefix(ROOT).unwrap()));
-    paths.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+    paths
+        .into_iter()
+        .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
+        .collect()
 }
 
 /// The part of a file before its tests.
@@ -160,7 +206,14 @@ fn files_stay_small() {
 
 #[test]
 fn libraries_do_not_print_exit_or_unwrap() {
-    let banned = [".unwrap()", "println!(", "eprintln!(", "dbg!(", "todo!(", "unimplemented!("];
+    let banned = [
+        ".unwrap()",
+        "println!(",
+        "eprintln!(",
+        "dbg!(",
+        "todo!(",
+        "unimplemented!(",
+    ];
     let mut found = Vec::new();
     for (path, text) in library_sources() {
         for (number, line) in code(&text).lines().enumerate() {
@@ -169,8 +222,8 @@ fn libraries_do_not_print_exit_or_unwrap() {
                 continue;
             }
             let program = path.starts_with(Path::new(ROOT).join("crates/shim"));
-            let environment = !program
-                && (line.contains("std::env::var") || line.contains("env::current_dir"));
+            let environment =
+                !program && (line.contains("std::env::var") || line.contains("env::current_dir"));
             if environment || banned.iter().any(|word| line.contains(word)) {
                 found.push(format!("{}:{}: {line}", path.display(), number + 1));
             }
@@ -199,7 +252,10 @@ fn unsafe_lives_in_one_crate() {
 
 #[test]
 fn scripts_are_short() {
-    for entry in fs::read_dir(Path::new(ROOT).join("scripts")).unwrap().map(Result::unwrap) {
+    for entry in fs::read_dir(Path::new(ROOT).join("scripts"))
+        .unwrap()
+        .map(Result::unwrap)
+    {
         let path = entry.path();
         if path.is_file() {
             let lines = fs::read_to_string(&path).unwrap().lines().count();

@@ -11,10 +11,21 @@ use crate::host::Host;
 
 /// Pulls images, builds Dockerfiles, runs containers and compose projects, without a daemon.
 #[derive(Parser)]
-#[command(name = "shim", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(
+    name = "shim",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
 pub(crate) struct Cli {
     /// Directory of the store [default: ~/.local/share/shim, or /var/lib/shim for root].
-    #[arg(long, global = true, env = "SHIM_ROOT", value_name = "DIR", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "SHIM_ROOT",
+        value_name = "DIR",
+        hide_env_values = true
+    )]
     root: Option<PathBuf>,
     #[command(flatten)]
     project: ProjectArgs,
@@ -106,7 +117,10 @@ pub(crate) fn run() -> Result<ExitCode, CliError> {
     if cli.command.needs_namespace() {
         commands::enter(&mut host)?;
     }
-    let (starts, enters) = (cli.command.starts_a_process(), cli.command.needs_namespace());
+    let (starts, enters) = (
+        cli.command.starts_a_process(),
+        cli.command.needs_namespace(),
+    );
     let result = cli.command.run(&host, &cli.project);
     if enters {
         commands::leave(&host);
@@ -129,16 +143,31 @@ fn usage_code() -> i32 {
 impl Command {
     /// Whether docker answers 125 to a mistake in its flags.
     fn starts_a_process(&self) -> bool {
-        matches!(self, Self::Run(_) | Self::Create(_) | Self::Start(_) | Self::Exec(_))
+        matches!(
+            self,
+            Self::Run(_) | Self::Create(_) | Self::Start(_) | Self::Exec(_)
+        )
     }
 
     /// Whether it touches layers, uppers, volumes or mounts: files whose owners only the
     /// user namespace knows.
     fn needs_namespace(&self) -> bool {
         match self {
-            Self::Run(_) | Self::Create(_) | Self::Start(_) | Self::Rm(_) | Self::Export(_)
-            | Self::Build(_) | Self::Pull(_) | Self::Push(_) | Self::Rmi(_) | Self::Import(_)
-            | Self::Load(_) | Self::Save(_) | Self::Up(_) | Self::Down(_) | Self::Exec(_) => true,
+            Self::Run(_)
+            | Self::Create(_)
+            | Self::Start(_)
+            | Self::Rm(_)
+            | Self::Export(_)
+            | Self::Build(_)
+            | Self::Pull(_)
+            | Self::Push(_)
+            | Self::Rmi(_)
+            | Self::Import(_)
+            | Self::Load(_)
+            | Self::Save(_)
+            | Self::Up(_)
+            | Self::Down(_)
+            | Self::Exec(_) => true,
             Self::Image(args) => args.needs_namespace(),
             Self::Volume(args) => args.needs_namespace(),
             Self::Compose(args) => args.needs_namespace(),

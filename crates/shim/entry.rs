@@ -22,14 +22,18 @@ pub(crate) fn hidden() -> Option<ExitCode> {
 
 /// `__gateway RUN_DIR`, with the pipe that tells of its start as standard input.
 fn gateway() -> i32 {
-    let Some(run_dir) = std::env::args_os().nth(2).map(PathBuf::from) else { return 2 };
+    let Some(run_dir) = std::env::args_os().nth(2).map(PathBuf::from) else {
+        return 2;
+    };
     engine::run_gateway(run_dir)
 }
 
 /// `__remove ROOT RUN_DIR ID`: the last act of a `--rm` container's supervisor.
 fn remove() -> i32 {
     let arguments: Vec<_> = std::env::args_os().skip(2).collect();
-    let [root, run, id] = arguments.as_slice() else { return 2 };
+    let [root, run, id] = arguments.as_slice() else {
+        return 2;
+    };
     let settings = Settings {
         root: root.into(),
         run: run.into(),

@@ -45,7 +45,12 @@ pub(crate) struct CliError {
 impl CliError {
     /// A failure without an underlying error.
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, chain: vec![message.into()], hints: Vec::new(), rendered: None }
+        Self {
+            kind,
+            chain: vec![message.into()],
+            hints: Vec::new(),
+            rendered: None,
+        }
     }
 
     /// A mistake in the command line.
@@ -55,7 +60,10 @@ impl CliError {
 
     /// Diagnostics that are rendered already.
     pub(crate) fn rendered(text: String) -> Self {
-        Self { rendered: Some(text), ..Self::new(Kind::Failed, "") }
+        Self {
+            rendered: Some(text),
+            ..Self::new(Kind::Failed, "")
+        }
     }
 
     /// An error with all its causes.
@@ -70,7 +78,12 @@ impl CliError {
             }
             next = error.source();
         }
-        Self { kind, chain, hints: Vec::new(), rendered: None }
+        Self {
+            kind,
+            chain,
+            hints: Vec::new(),
+            rendered: None,
+        }
     }
 
     /// Adds a hint.

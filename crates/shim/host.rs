@@ -30,10 +30,16 @@ impl Host {
             .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
             .collect();
         let cwd = std::env::current_dir().map_err(|error| {
-            CliError::new(Kind::Failed, format!("cannot tell the current directory: {error}"))
+            CliError::new(
+                Kind::Failed,
+                format!("cannot tell the current directory: {error}"),
+            )
         })?;
         let uid = rustix::process::getuid().as_raw();
-        let root = match root.map(Path::to_owned).or_else(|| path(&environment, "SHIM_ROOT")) {
+        let root = match root
+            .map(Path::to_owned)
+            .or_else(|| path(&environment, "SHIM_ROOT"))
+        {
             Some(root) => cwd.join(root),
             None => default_root(&environment, uid)?,
         };
@@ -77,13 +83,17 @@ impl Host {
     pub(crate) fn docker_config(&self) -> PathBuf {
         let dir = path(&self.environment, "DOCKER_CONFIG")
             .or_else(|| path(&self.environment, "HOME").map(|home| home.join(".docker")));
-        dir.unwrap_or_else(|| PathBuf::from("/root/.docker")).join("config.json")
+        dir.unwrap_or_else(|| PathBuf::from("/root/.docker"))
+            .join("config.json")
     }
 
     fn registry(&self, tls_verify: bool) -> engine::RegistryConfig {
         let variable = |name: &str| {
             let lower = self.environment.get(&name.to_lowercase());
-            lower.or_else(|| self.environment.get(name)).filter(|v| !v.is_empty()).cloned()
+            lower
+                .or_else(|| self.environment.get(name))
+                .filter(|v| !v.is_empty())
+                .cloned()
         };
         let mut config = engine::RegistryConfig {
             tls_verify,
@@ -111,7 +121,10 @@ impl Host {
 }
 
 fn path(environment: &BTreeMap<String, String>, name: &str) -> Option<PathBuf> {
-    environment.get(name).filter(|v| !v.is_empty()).map(PathBuf::from)
+    environment
+        .get(name)
+        .filter(|v| !v.is_empty())
+        .map(PathBuf::from)
 }
 
 fn default_root(environment: &BTreeMap<String, String>, uid: u32) -> Result<PathBuf, CliError> {
@@ -122,8 +135,11 @@ fn default_root(environment: &BTreeMap<String, String>, uid: u32) -> Result<Path
     data.or_else(|| path(environment, "HOME").map(|home| home.join(".local/share")))
         .map(|data| data.join("shim"))
         .ok_or_else(|| {
-            CliError::new(Kind::Failed, "cannot tell where images are to be kept: HOME is not set")
-                .hint("set HOME, or pass --root")
+            CliError::new(
+                Kind::Failed,
+                "cannot tell where images are to be kept: HOME is not set",
+            )
+            .hint("set HOME, or pass --root")
         })
 }
 
@@ -157,6 +173,9 @@ fn private_directory(path: &Path, uid: u32) -> Result<(), CliError> {
     if found.is_dir() && found.uid() == uid && found.mode() & 0o077 == 0 {
         return Ok(());
     }
-    let message = format!("{} is not a private directory of user {uid}", path.display());
+    let message = format!(
+        "{} is not a private directory of user {uid}",
+        path.display()
+    );
     Err(CliError::new(Kind::Failed, message).hint("remove it, or set XDG_RUNTIME_DIR"))
 }

@@ -28,6 +28,9 @@ fn main() -> ExitCode {
 fn trace() {
     if std::env::var_os("SHIM_LOG").is_some() {
         let filter = tracing_subscriber::EnvFilter::from_env("SHIM_LOG");
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .init();
     }
 }

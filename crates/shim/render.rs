@@ -44,7 +44,11 @@ struct Line {
 impl Renderer {
     /// A renderer for one request.
     pub(crate) fn new(style: Style) -> Self {
-        Self { style, bars: MultiProgress::new(), state: Mutex::new(HashMap::new()) }
+        Self {
+            style,
+            bars: MultiProgress::new(),
+            state: Mutex::new(HashMap::new()),
+        }
     }
 
     fn line(&self, text: &str) {
@@ -73,7 +77,11 @@ impl Renderer {
     }
 
     fn progress(&self, id: &str, done: u64, total: Option<u64>) {
-        if let Some(Line { action, bar: Some(bar) }) = self.lock().get(id) {
+        if let Some(Line {
+            action,
+            bar: Some(bar),
+        }) = self.lock().get(id)
+        {
             let size = model::units::format_size;
             bar.set_message(match total {
                 Some(total) => format!("{action} {} of {}", size(done), size(total)),
@@ -97,7 +105,9 @@ impl Renderer {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Line>> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -112,7 +122,8 @@ impl EventSink for Renderer {
                 self.ended(&id, &outcome);
             }
             (_, Event::Output { id: _, text }) => {
-                text.lines().for_each(|line| self.line(&format!("  {line}")));
+                text.lines()
+                    .for_each(|line| self.line(&format!("  {line}")));
             }
         }
     }

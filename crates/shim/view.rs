@@ -52,7 +52,11 @@ pub(crate) fn ps_row(container: &ContainerView, full: bool) -> Value {
         true => command,
         false => command.chars().take(19).chain(['…']).collect(),
     };
-    let labels: Vec<String> = record.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    let labels: Vec<String> = record
+        .labels
+        .iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect();
     json!({
         "ID": if full { record.id.as_str() } else { record.id.short() },
         "Image": record.image.name,
@@ -75,7 +79,9 @@ pub(crate) fn status(observed: &Liveness) -> String {
     match observed {
         Liveness::Created => "Created".into(),
         Liveness::Exited(exit) => {
-            let when = elapsed(&exit.finished_at).map(|t| format!(" {t} ago")).unwrap_or_default();
+            let when = elapsed(&exit.finished_at)
+                .map(|t| format!(" {t} ago"))
+                .unwrap_or_default();
             format!("Exited ({}){when}", exit.code)
         }
         Liveness::Running(state) if observed.status() == "restarting" => {
@@ -99,19 +105,25 @@ fn networks(plan: &ContainerPlan) -> Vec<String> {
         NetworkMode::None => vec!["none".into()],
         NetworkMode::Host => vec!["host".into()],
         NetworkMode::Container { .. } => Vec::new(),
-        NetworkMode::Gateway(network) => {
-            network.attachments.iter().map(|a| a.network.clone()).collect()
-        }
+        NetworkMode::Gateway(network) => network
+            .attachments
+            .iter()
+            .map(|a| a.network.clone())
+            .collect(),
     }
 }
 
 /// Published ports while it runs, e.g. `0.0.0.0:8000->8000/tcp, [::]:8000->8000/tcp`.
 pub(crate) fn ports(container: &ContainerView) -> String {
-    let Liveness::Running(state) = &container.observed else { return String::new() };
+    let Liveness::Running(state) = &container.observed else {
+        return String::new();
+    };
     let published = state.network.iter().flat_map(|ready| &ready.published);
     let shown = published.flat_map(|port| {
         let inside = format!("{}/{}", port.container_port, port.transport.as_str());
-        host_addresses(port).into_iter().map(move |outside| format!("{outside}->{inside}"))
+        host_addresses(port)
+            .into_iter()
+            .map(move |outside| format!("{outside}->{inside}"))
     });
     shown.collect::<Vec<_>>().join(", ")
 }
@@ -148,14 +160,20 @@ pub(crate) fn inspect(engine: &Engine, kinds: &[&str], name: &str) -> Result<Val
         }
     }
     let kind = if let [kind] = kinds { kind } else { "object" };
-    Err(CliError::new(Kind::Failed, format!("no such {kind}: {name}")))
+    Err(CliError::new(
+        Kind::Failed,
+        format!("no such {kind}: {name}"),
+    ))
 }
 
 fn container(engine: &Engine, name: &str) -> Result<Value, engine::Error> {
     let view = engine.view(engine.find(name)?)?;
     let (record, plan) = (&view.record, &view.plan);
     let process = &plan.process;
-    let (path, args) = process.argv.split_first().map_or(("", &[][..]), |(p, a)| (p.as_str(), a));
+    let (path, args) = process
+        .argv
+        .split_first()
+        .map_or(("", &[][..]), |(p, a)| (p.as_str(), a));
     let restarts = match &view.observed {
         Liveness::Running(state) => state.restarts,
         Liveness::Exited(exit) => exit.restarts,
@@ -212,9 +230,20 @@ fn state(observed: &Liveness) -> Value {
     match observed {
         Liveness::Created => base(0, 0, "", NEVER, NEVER, false),
         Liveness::Exited(exit) => {
-            let started = if exit.started_at.is_empty() { NEVER } else { &exit.started_at };
+            let started = if exit.started_at.is_empty() {
+                NEVER
+            } else {
+                &exit.started_at
+            };
             let error = exit.error.as_deref().unwrap_or_default();
-            base(0, exit.code, error, started, &exit.finished_at, exit.oom_killed)
+            base(
+                0,
+                exit.code,
+                error,
+                started,
+                &exit.finished_at,
+                exit.oom_killed,
+            )
         }
         Liveness::Running(running) => {
             let pid = running.init.map_or(0, |init| init.pid);
@@ -255,9 +284,10 @@ fn host_config(plan: &ContainerPlan, auto_remove: bool) -> Value {
         NetworkMode::None => "none".to_owned(),
         NetworkMode::Host => "host".to_owned(),
         NetworkMode::Container { run_dir } => format!("container:{}", run_dir.display()),
-        NetworkMode::Gateway(network) => {
-            network.attachments.first().map_or_else(String::new, |a| a.network.clone())
-        }
+        NetworkMode::Gateway(network) => network
+            .attachments
+            .first()
+            .map_or_else(String::new, |a| a.network.clone()),
     };
     let published = match &plan.network {
         NetworkMode::Gateway(network) => bindings(&network.published),
@@ -278,7 +308,10 @@ fn bindings(published: &[PublishedPort]) -> Map<String, Value> {
     let mut out = Map::new();
     for port in published {
         let key = format!("{}/{}", port.container_port, port.transport.as_str());
-        let ip = port.host_ip.map(|ip| ip.to_string()).unwrap_or_else(|| "0.0.0.0".into());
+        let ip = port
+            .host_ip
+            .map(|ip| ip.to_string())
+            .unwrap_or_else(|| "0.0.0.0".into());
         let number = port.host_port.map(|p| p.to_string()).unwrap_or_default();
         let list = out.entry(key).or_insert_with(|| json!([]));
         if let Value::Array(list) = list {
@@ -314,12 +347,15 @@ fn network_settings(view: &ContainerView) -> Value {
     };
     let mut networks = Map::new();
     for link in ready.into_iter().flat_map(|r| &r.links) {
-        networks.insert(link.network.clone(), json!({
-            "IPAddress": link.address.to_string(),
-            "IPPrefixLen": link.prefix,
-            "Gateway": link.gateway.to_string(),
-            "MacAddress": link.mac,
-        }));
+        networks.insert(
+            link.network.clone(),
+            json!({
+                "IPAddress": link.address.to_string(),
+                "IPPrefixLen": link.prefix,
+                "Gateway": link.gateway.to_string(),
+                "MacAddress": link.mac,
+            }),
+        );
     }
     let first = ready.and_then(|r| r.links.first());
     json!({
@@ -333,9 +369,18 @@ fn network_settings(view: &ContainerView) -> Value {
 fn image(engine: &Engine, name: &str) -> Result<Value, engine::Error> {
     let store = engine.store();
     let (image, _) = store.images().resolve(name)?;
-    let known = store.images().list()?.into_iter().find(|summary| summary.id == image.id);
-    let references = known.as_ref().map(|k| k.references.clone()).unwrap_or_default();
-    let digests = references.iter().map(|r| format!("{}@{}", r.familiar_name(), image.digest));
+    let known = store
+        .images()
+        .list()?
+        .into_iter()
+        .find(|summary| summary.id == image.id);
+    let references = known
+        .as_ref()
+        .map(|k| k.references.clone())
+        .unwrap_or_default();
+    let digests = references
+        .iter()
+        .map(|r| format!("{}@{}", r.familiar_name(), image.digest));
     let config = serde_json::to_value(&image.config.config).unwrap_or_default();
     // Docker names these fields whether they are set or not.
     let mut run = json!({

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use build::{BaseError, Bases, BuildRequest, DockerfileText, RunStep, StepError, StepNetwork, StepRunner};
+use build::{
+    BaseError, Bases, BuildRequest, DockerfileText, RunStep, StepError, StepNetwork, StepRunner,
+};
 use model::container::{
     DEFAULT_CAPABILITIES, PlanPaths, ProcessPlan, RootfsPlan, Seccomp, StopPlan,
 };
@@ -71,8 +73,16 @@ impl Engine {
             extra_hosts: Vec::new(),
             source_date_epoch: command.source_date_epoch,
         };
-        let policy = if command.pull { PullPolicy::Always } else { PullPolicy::Missing };
-        let bases = StoreBases { engine: self, policy, events };
+        let policy = if command.pull {
+            PullPolicy::Always
+        } else {
+            PullPolicy::Missing
+        };
+        let bases = StoreBases {
+            engine: self,
+            policy,
+            events,
+        };
         let steps = Steps { engine: self };
         Ok(build::build(&request, &self.store, &bases, &steps, events)?)
     }
@@ -81,7 +91,11 @@ impl Engine {
 fn read_dockerfile(command: &BuildCommand) -> Result<DockerfileText> {
     let path = match &command.dockerfile {
         DockerfileSource::Text(text) => {
-            return Ok(DockerfileText { name: "Dockerfile".into(), text: text.clone(), ignore: None });
+            return Ok(DockerfileText {
+                name: "Dockerfile".into(),
+                text: text.clone(),
+                ignore: None,
+            });
         }
         DockerfileSource::File(path) => command.context.join(path),
     };
@@ -90,12 +104,18 @@ fn read_dockerfile(command: &BuildCommand) -> Result<DockerfileText> {
             format!("there is no Dockerfile at {}", path.display()),
             "name it with -f, or give the directory that holds it",
         ),
-        _ => Error::File { act: "read", path: path.clone(), source },
+        _ => Error::File {
+            act: "read",
+            path: path.clone(),
+            source,
+        },
     })?;
     let mut ignore = path.clone().into_os_string();
     ignore.push(".dockerignore");
     Ok(DockerfileText {
-        name: path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
+        name: path
+            .file_name()
+            .map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
         text,
         ignore: std::fs::read_to_string(ignore).ok(),
     })
@@ -108,6 +128,7 @@ struct StoreBases<'e> {
     events: &'e dyn EventSink,
 }
 
+#[expect(clippy::result_large_err, reason = "made once, when the build ends")]
 impl Bases for StoreBases<'_> {
     fn resolve(
         &self,
@@ -115,17 +136,24 @@ impl Bases for StoreBases<'_> {
         platform: &Platform,
     ) -> std::result::Result<Vec<Digest>, BaseError> {
         let one = |reference: &Reference| {
-            let found =
-                self.engine.image(&reference.to_string(), self.policy, Some(platform), self.events);
+            let found = self.engine.image(
+                &reference.to_string(),
+                self.policy,
+                Some(platform),
+                self.events,
+            );
             found.map(|image| image.digest).map_err(|error| BaseError {
-                reference: Some(reference.clone().into()),
+                reference: Some(reference.clone()),
                 message: format!("cannot get base image {}", reference.familiar()),
                 hint: error.hint(),
                 source: Some(Box::new(error)),
             })
         };
         std::thread::scope(|scope| {
-            let threads: Vec<_> = references.iter().map(|r| scope.spawn(move || one(r))).collect();
+            let threads: Vec<_> = references
+                .iter()
+                .map(|r| scope.spawn(move || one(r)))
+                .collect();
             let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
                 Ok(result) => result,
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -146,7 +174,9 @@ impl StepRunner for Steps<'_> {
         step: &RunStep,
         output: &mut dyn FnMut(&[u8]),
     ) -> std::result::Result<i32, StepError> {
-        let plan = self.plan(step).map_err(|error| failed("cannot prepare the step", error))?;
+        let plan = self
+            .plan(step)
+            .map_err(|error| failed("cannot prepare the step", error))?;
         let result = self.execute(&plan, output);
         let _ = std::fs::remove_dir_all(&plan.paths.run_dir);
         result
@@ -164,11 +194,12 @@ impl Steps<'_> {
         let exe = runtime::own_exe::protect().map_err(sys)?;
         let mut child = runtime::step::spawn(&exe, plan).map_err(step_failed)?;
         let mut buffer = vec![0; 64 << 10];
-        let mut pipe = std::fs::File::from(child.output.try_clone().map_err(|source| StepError {
-            message: "cannot read the step's output".into(),
-            hint: None,
-            source: Some(Box::new(source)),
-        })?);
+        let mut pipe =
+            std::fs::File::from(child.output.try_clone().map_err(|source| StepError {
+                message: "cannot read the step's output".into(),
+                hint: None,
+                source: Some(Box::new(source)),
+            })?);
         loop {
             match pipe.read(&mut buffer) {
                 Ok(0) => break,
@@ -220,7 +251,10 @@ impl Steps<'_> {
             mounts: step.mounts.clone(),
             network: self.network(step.network, &id)?,
             extra_hosts: step.extra_hosts.clone(),
-            stop: StopPlan { signal: 9, grace_ms: 0 },
+            stop: StopPlan {
+                signal: 9,
+                grace_ms: 0,
+            },
             restart: model::RestartPolicy::No,
             health: None,
             paths: PlanPaths {
@@ -263,7 +297,11 @@ impl Steps<'_> {
 }
 
 fn failed(message: &str, error: Error) -> StepError {
-    StepError { message: message.to_owned(), hint: error.hint(), source: Some(Box::new(error)) }
+    StepError {
+        message: message.to_owned(),
+        hint: error.hint(),
+        source: Some(Box::new(error)),
+    }
 }
 
 fn step_failed(error: runtime::step::StepError) -> StepError {
@@ -271,5 +309,9 @@ fn step_failed(error: runtime::step::StepError) -> StepError {
         runtime::step::StepError::Start { hint, .. } => hint.clone(),
         runtime::step::StepError::Sys(_) => None,
     };
-    StepError { message: "the step did not start".into(), hint, source: Some(Box::new(error)) }
+    StepError {
+        message: "the step did not start".into(),
+        hint,
+        source: Some(Box::new(error)),
+    }
 }

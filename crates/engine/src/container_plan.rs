@@ -38,10 +38,14 @@ pub(crate) fn plan(
         Some(hostname) => hostname.clone(),
         None => resolved.id.short().to_owned(),
     };
-    let stop_signal = request.stop_signal.as_deref().or(image.config.stop_signal.as_deref());
+    let stop_signal = request
+        .stop_signal
+        .as_deref()
+        .or(image.config.stop_signal.as_deref());
     let signal = stop_signal.map_or(Ok(libc_sigterm()), signals::parse)?;
-    let grace_ms =
-        request.stop_timeout.map_or(DEFAULT_GRACE_MS, |grace| grace.as_millis() as u64);
+    let grace_ms = request
+        .stop_timeout
+        .map_or(DEFAULT_GRACE_MS, |grace| grace.as_millis() as u64);
     Ok(ContainerPlan {
         version: PLAN_VERSION,
         hostname: hostname.clone(),
@@ -60,7 +64,11 @@ pub(crate) fn plan(
         restart: request.restart.unwrap_or(RestartPolicy::No),
         health: match &request.health {
             Some(health) => health.clone(),
-            None => image.config.healthcheck.as_ref().and_then(|h| image_health(h, image)),
+            None => image
+                .config
+                .healthcheck
+                .as_ref()
+                .and_then(|h| image_health(h, image)),
         },
         paths: PlanPaths {
             run_dir: resolved.run_dir,
@@ -70,9 +78,13 @@ pub(crate) fn plan(
         },
         wait_for_attach: request.wait_for_attach,
         seccomp: Seccomp::Default,
-        after_exit: request
-            .auto_remove
-            .then(|| [vec![crate::REMOVE_ENTRY.to_owned()], resolved.remove_arguments].concat()),
+        after_exit: request.auto_remove.then(|| {
+            [
+                vec![crate::REMOVE_ENTRY.to_owned()],
+                resolved.remove_arguments,
+            ]
+            .concat()
+        }),
         id: resolved.id,
         name: resolved.name,
     })
@@ -83,7 +95,10 @@ fn libc_sigterm() -> i32 {
 }
 
 fn process(request: &RunRequest, image: &ImageConfig, hostname: &str) -> Result<ProcessPlan> {
-    let workdir = request.workdir.as_deref().unwrap_or(&image.config.working_dir);
+    let workdir = request
+        .workdir
+        .as_deref()
+        .unwrap_or(&image.config.working_dir);
     Ok(ProcessPlan {
         argv: argv(request, image)?,
         env: environment(request, image, hostname),
@@ -95,7 +110,10 @@ fn process(request: &RunRequest, image: &ImageConfig, hostname: &str) -> Result<
                 return Err(Error::invalid(message));
             }
         },
-        user: request.user.clone().unwrap_or_else(|| image.config.user.clone()),
+        user: request
+            .user
+            .clone()
+            .unwrap_or_else(|| image.config.user.clone()),
         tty: request.tty,
         stdin_open: request.stdin_open,
         capabilities: DEFAULT_CAPABILITIES.map(str::to_owned).to_vec(),
@@ -139,14 +157,28 @@ fn environment(request: &RunRequest, image: &ImageConfig, hostname: &str) -> Vec
     if request.tty {
         set("TERM", "xterm");
     }
-    request.env.iter().for_each(|(name, value)| set(name, value));
-    env.retain(|entry| !request.unset_env.iter().any(|n| entry.split('=').next() == Some(n)));
+    request
+        .env
+        .iter()
+        .for_each(|(name, value)| set(name, value));
+    env.retain(|entry| {
+        !request
+            .unset_env
+            .iter()
+            .any(|n| entry.split('=').next() == Some(n))
+    });
     env
 }
 
 /// An image's health check with docker's defaults filled in; `None` if it has none.
 pub(crate) fn image_health(health: &ImageHealth, image: &ImageConfig) -> Option<HealthCheck> {
-    let millis = |nanos: u64, default: u64| if nanos == 0 { default } else { nanos / 1_000_000 };
+    let millis = |nanos: u64, default: u64| {
+        if nanos == 0 {
+            default
+        } else {
+            nanos / 1_000_000
+        }
+    };
     let argv = match health.test.split_first() {
         Some((kind, rest)) if kind == "CMD" => rest.to_vec(),
         Some((kind, rest)) if kind == "CMD-SHELL" => {
@@ -163,7 +195,11 @@ pub(crate) fn image_health(health: &ImageHealth, image: &ImageConfig) -> Option<
         timeout_ms: millis(health.timeout, 30_000),
         start_period_ms: millis(health.start_period, 0),
         start_interval_ms: millis(health.start_interval, 5_000),
-        retries: if health.retries == 0 { 3 } else { health.retries.min(u64::from(u32::MAX)) as u32 },
+        retries: if health.retries == 0 {
+            3
+        } else {
+            health.retries.min(u64::from(u32::MAX)) as u32
+        },
     })
 }
 
@@ -187,7 +223,9 @@ mod tests {
                 argv: args.iter().map(|s| s.to_string()).collect(),
                 ..RunRequest::default()
             };
-            argv(&request, &image()).map(|argv| argv.join(" ")).unwrap_or_else(|e| e.to_string())
+            argv(&request, &image())
+                .map(|argv| argv.join(" "))
+                .unwrap_or_else(|e| e.to_string())
         };
         assert_eq!(run(None, &[]), "/entry default");
         assert_eq!(run(None, &["x"]), "/entry x");
@@ -218,8 +256,14 @@ mod tests {
         };
         let check = image_health(&health, &image()).unwrap();
         assert_eq!(check.argv, ["/bin/sh", "-c", "exit 0"]);
-        assert_eq!((check.interval_ms, check.timeout_ms, check.retries), (5_000, 30_000, 3));
-        let none = ImageHealth { test: vec!["NONE".into()], ..ImageHealth::default() };
+        assert_eq!(
+            (check.interval_ms, check.timeout_ms, check.retries),
+            (5_000, 30_000, 3)
+        );
+        let none = ImageHealth {
+            test: vec!["NONE".into()],
+            ..ImageHealth::default()
+        };
         assert_eq!(image_health(&none, &image()), None);
     }
 }

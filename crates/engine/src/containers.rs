@@ -74,7 +74,11 @@ impl Engine {
     pub fn view(&self, record: ContainerRecord) -> Result<ContainerView> {
         let observed = self.observe(&record)?;
         let plan = self.plan(&record)?;
-        Ok(ContainerView { record, plan, observed })
+        Ok(ContainerView {
+            record,
+            plan,
+            observed,
+        })
     }
 
     /// Finds a container by name, id, or a prefix of its id.
@@ -115,7 +119,9 @@ impl Engine {
             return Ok(());
         }
         let mut client = self.launch(record)?;
-        client.started().map_err(|error| self.start_error(record, error))
+        client
+            .started()
+            .map_err(|error| self.start_error(record, error))
     }
 
     /// Starts a container's supervisor. The connection that comes back is its first
@@ -214,7 +220,10 @@ impl Engine {
                 return Err(Error::State {
                     name: record.name.clone(),
                     state: "running".into(),
-                    hint: Some(format!("stop it first, or use `shim rm -f {}`", record.name)),
+                    hint: Some(format!(
+                        "stop it first, or use `shim rm -f {}`",
+                        record.name
+                    )),
                 });
             }
             // No restart policy brings it back: the user asked for its end.
@@ -251,7 +260,9 @@ impl Engine {
         if !request.detach {
             return Ok(Some(client));
         }
-        client.started().map_err(|error| self.start_error(record, error))?;
+        client
+            .started()
+            .map_err(|error| self.start_error(record, error))?;
         Ok(None)
     }
 
@@ -284,7 +295,11 @@ impl Engine {
         record: &ContainerRecord,
         source: Box<dyn std::error::Error + Send + Sync>,
     ) -> Error {
-        Error::Container { act, name: record.name.clone(), source }
+        Error::Container {
+            act,
+            name: record.name.clone(),
+            source,
+        }
     }
 
     /// Anonymous and named volumes that a plan mounts.
@@ -311,10 +326,15 @@ fn exec_process(base: &ProcessPlan, request: &ExecRequest) -> Result<ProcessPlan
     if request.tty {
         set("TERM", "xterm");
     }
-    request.env.iter().for_each(|(name, value)| set(name, value));
+    request
+        .env
+        .iter()
+        .for_each(|(name, value)| set(name, value));
     let cwd = request.workdir.clone().unwrap_or_else(|| base.cwd.clone());
     if !cwd.starts_with('/') {
-        return Err(Error::invalid(format!("the working directory `{cwd}` is not an absolute path")));
+        return Err(Error::invalid(format!(
+            "the working directory `{cwd}` is not an absolute path"
+        )));
     }
     Ok(ProcessPlan {
         argv: request.argv.clone(),

@@ -20,15 +20,21 @@ pub const DEFAULT_NETWORK: &str = "bridge";
 impl Engine {
     /// Makes a container.
     pub fn create(&self, request: &RunRequest, events: &dyn EventSink) -> Result<ContainerRecord> {
-        let image =
-            self.image(&request.image, request.pull, request.platform.as_ref(), events)?;
+        let image = self.image(
+            &request.image,
+            request.pull,
+            request.platform.as_ref(),
+            events,
+        )?;
         let _shared = self.store.share()?;
         let id = self.store.containers().new_id()?;
         let mut anonymous = Vec::new();
         let made = self.record(request, &image, &id, &mut anonymous);
         if made.is_err() {
             // Volumes of a container that never came to be hold nothing.
-            anonymous.iter().for_each(|name| drop(self.store.volumes().remove(name)));
+            anonymous
+                .iter()
+                .for_each(|name| drop(self.store.volumes().remove(name)));
         }
         made
     }
@@ -107,7 +113,10 @@ impl Engine {
         }
         let trimmed = |path: &str| path.trim_end_matches('/').to_owned();
         for target in image.config.config.volumes.keys() {
-            if !mounts.iter().any(|m: &MountPlan| trimmed(&m.target) == trimmed(target)) {
+            if !mounts
+                .iter()
+                .any(|m: &MountPlan| trimmed(&m.target) == trimmed(target))
+            {
                 let mount = MountRequest {
                     target: target.clone(),
                     source: MountSource::Anonymous,
@@ -126,9 +135,15 @@ impl Engine {
         let kind = match &request.source {
             MountSource::Bind { path, create } => {
                 check_bind(path, &request.target, *create)?;
-                MountKind::Bind { source: path.clone() }
+                MountKind::Bind {
+                    source: path.clone(),
+                }
             }
-            MountSource::Volume { name, labels, copy_up } => {
+            MountSource::Volume {
+                name,
+                labels,
+                copy_up,
+            } => {
                 let labels: BTreeMap<_, _> = labels.iter().cloned().collect();
                 let volume = volumes.create(Some(name), &labels)?;
                 MountKind::Volume {
@@ -146,13 +161,23 @@ impl Engine {
                     copy_up: true,
                 }
             }
-            MountSource::Tmpfs { size, mode } => MountKind::Tmpfs { size: *size, mode: *mode },
+            MountSource::Tmpfs { size, mode } => MountKind::Tmpfs {
+                size: *size,
+                mode: *mode,
+            },
         };
         if !request.target.starts_with('/') {
-            let message = format!("the mount point `{}` is not an absolute path", request.target);
+            let message = format!(
+                "the mount point `{}` is not an absolute path",
+                request.target
+            );
             return Err(Error::invalid(message));
         }
-        Ok(MountPlan { target: request.target.clone(), kind, read_only: request.read_only })
+        Ok(MountPlan {
+            target: request.target.clone(),
+            kind,
+            read_only: request.read_only,
+        })
     }
 
     fn network(
@@ -176,7 +201,9 @@ impl Engine {
             NetworkRequest::Host => NetworkMode::Host,
             NetworkRequest::Container(other) => {
                 let other = self.store.containers().find(other)?;
-                NetworkMode::Container { run_dir: self.settings.container_run_dir(&other.id) }
+                NetworkMode::Container {
+                    run_dir: self.settings.container_run_dir(&other.id),
+                }
             }
             NetworkRequest::Default => {
                 let wanted = NetworkAttachment {
@@ -220,7 +247,10 @@ impl Engine {
 /// Options for a network of ours: any subnet that the host does not route elsewhere.
 pub(crate) fn network_options() -> NetworkOptions {
     let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
-    NetworkOptions { avoid: host_subnets(&routes), ..NetworkOptions::default() }
+    NetworkOptions {
+        avoid: host_subnets(&routes),
+        ..NetworkOptions::default()
+    }
 }
 
 /// Destinations in `/proc/net/route`, the default route aside. The numbers are in the
@@ -238,7 +268,11 @@ fn host_subnets(routes: &str) -> Vec<(std::net::Ipv4Addr, u8)> {
 
 /// A bind's source must exist, unless it may be made.
 fn check_bind(path: &Path, target: &str, create: bool) -> Result<()> {
-    let fail = |source| Error::Mount { path: path.to_owned(), target: target.to_owned(), source };
+    let fail = |source| Error::Mount {
+        path: path.to_owned(),
+        target: target.to_owned(),
+        source,
+    };
     match std::fs::metadata(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => {

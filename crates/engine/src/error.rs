@@ -127,12 +127,18 @@ fn join(errors: &[Error]) -> String {
 impl Error {
     /// A request that makes no sense.
     pub fn invalid(message: impl Into<String>) -> Self {
-        Self::Invalid { message: message.into(), hint: None }
+        Self::Invalid {
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// The same, with advice.
     pub fn invalid_hint(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Invalid { message: message.into(), hint: Some(hint.into()) }
+        Self::Invalid {
+            message: message.into(),
+            hint: Some(hint.into()),
+        }
     }
 
     /// What the user can do, where there is something.

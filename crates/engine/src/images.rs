@@ -21,7 +21,10 @@ impl Engine {
         let client = Client::new(self.settings.registry.clone());
         let sink = StoreSink { store: &self.store };
         let pulled = client.pull(reference, platform, &sink, events)?;
-        Ok(self.store.images().put(&pulled.manifest.digest, Some(reference))?)
+        Ok(self
+            .store
+            .images()
+            .put(&pulled.manifest.digest, Some(reference))?)
     }
 
     /// Pushes the image of this name or id under `reference`.
@@ -129,7 +132,9 @@ impl BlobSink for StoreSink<'_> {
         layer: Layer<'_>,
         reader: &mut dyn Read,
     ) -> std::result::Result<(), BoxError> {
-        self.store.layers().ingest(reader, layer.descriptor, layer.diff_id, true)?;
+        self.store
+            .layers()
+            .ingest(reader, layer.descriptor, layer.diff_id, true)?;
         Ok(())
     }
 }
@@ -185,8 +190,10 @@ impl Engine {
         writer: impl std::io::Write,
     ) -> Result<()> {
         let _shared = self.store.share()?;
-        let images: store::Result<Vec<_>> =
-            names.iter().map(|name| self.store.images().resolve(name)).collect();
+        let images: store::Result<Vec<_>> = names
+            .iter()
+            .map(|name| self.store.images().resolve(name))
+            .collect();
         Ok(self.store.save(&images?, format, writer)?)
     }
 
@@ -199,8 +206,15 @@ impl Engine {
 }
 
 /// Remembers a login in docker's configuration at `path`.
-pub fn store_login(path: &std::path::Path, registry: &str, user: &str, password: &str) -> Result<()> {
-    Ok(registry::credentials::store(path, registry, user, password)?)
+pub fn store_login(
+    path: &std::path::Path,
+    registry: &str,
+    user: &str,
+    password: &str,
+) -> Result<()> {
+    Ok(registry::credentials::store(
+        path, registry, user, password,
+    )?)
 }
 
 /// Forgets a login; whether there was one.

@@ -20,11 +20,11 @@ pub mod signals;
 
 use store::Store;
 
+pub use build::StepNetwork;
 pub use builds::{BuildCommand, DockerfileSource};
 pub use containers::{ContainerView, Liveness};
 pub use create::DEFAULT_NETWORK;
 pub use error::{Error, Result};
-pub use build::StepNetwork;
 pub use gateway::{GATEWAY_ENTRY, run_gateway};
 pub use images::{Credentials, RegistryConfig, remove_login, store_login};
 pub use logs::{LogLine, LogQuery, parse_time};
@@ -51,7 +51,9 @@ pub struct Engine {
 impl Engine {
     /// Opens the store.
     pub fn open(settings: Settings) -> Result<Self> {
-        let options = store::Options { rootless: settings.rootless };
+        let options = store::Options {
+            rootless: settings.rootless,
+        };
         let store = Store::open(&settings.root, options)?;
         Ok(Self { settings, store })
     }

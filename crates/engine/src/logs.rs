@@ -44,7 +44,10 @@ impl Engine {
             until: query.until.clone(),
             tail: query.tail,
         };
-        let mut alive = || self.observe(record).is_ok_and(|observed| observed.is_alive());
+        let mut alive = || {
+            self.observe(record)
+                .is_ok_and(|observed| observed.is_alive())
+        };
         let follow = match query.follow {
             true => Follow::While(&mut alive),
             false => Follow::No,
@@ -52,7 +55,11 @@ impl Engine {
         let mut failure = None;
         let mut each = |line: LogRecord| {
             let stderr = line.stream == runtime::frames::Stream::Stderr;
-            let line = LogLine { bytes: line.log.into_bytes(), stderr, time: line.time };
+            let line = LogLine {
+                bytes: line.log.into_bytes(),
+                stderr,
+                time: line.time,
+            };
             match take(line) {
                 Ok(()) => true,
                 Err(error) => {
@@ -63,7 +70,11 @@ impl Engine {
         };
         runtime::logs::read(&path, &wanted, follow, &mut each).map_err(|error| {
             let (name, source) = (record.name.clone(), error.into());
-            Error::Container { act: "read the log of", name, source }
+            Error::Container {
+                act: "read the log of",
+                name,
+                source,
+            }
         })?;
         match failure {
             // A reader that has seen enough.

@@ -21,6 +21,9 @@ pub(crate) fn name(random: [u8; 4], attempt: u32) -> String {
     let thing = THINGS[usize::from(random[1]) % THINGS.len()];
     match attempt {
         0..=2 => format!("{quality}_{thing}"),
-        _ => format!("{quality}_{thing}{}", u16::from_le_bytes([random[2], random[3]])),
+        _ => format!(
+            "{quality}_{thing}{}",
+            u16::from_le_bytes([random[2], random[3]])
+        ),
     }
 }

@@ -43,9 +43,18 @@ const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
 pub fn parse(text: &str) -> Result<i32> {
     let upper = text.trim().to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let named = NAMES.iter().find(|(n, _)| *n == name).map(|(_, number)| *number);
+    let named = NAMES
+        .iter()
+        .find(|(n, _)| *n == name)
+        .map(|(_, number)| *number);
     let real_time = || {
-        let offset = |rest: &str| if rest.is_empty() { Some(0) } else { rest.parse::<i32>().ok() };
+        let offset = |rest: &str| {
+            if rest.is_empty() {
+                Some(0)
+            } else {
+                rest.parse::<i32>().ok()
+            }
+        };
         match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
             (Some(rest), _) => offset(rest).map(|n| REAL_TIME.start() + n),
             (_, Some(rest)) => offset(rest).map(|n| REAL_TIME.end() + n),
@@ -64,9 +73,13 @@ mod tests {
 
     #[test]
     fn names_and_numbers() {
-        for (text, number) in
-            [("SIGTERM", 15), ("kill", 9), ("2", 2), ("SIGRTMIN+3", 37), ("rtmax-1", 63)]
-        {
+        for (text, number) in [
+            ("SIGTERM", 15),
+            ("kill", 9),
+            ("2", 2),
+            ("SIGRTMIN+3", 37),
+            ("rtmax-1", 63),
+        ] {
             assert_eq!(parse(text).unwrap(), number, "{text}");
         }
         for bad in ["", "0", "65", "SIGNOPE", "-9", "33"] {

@@ -56,10 +56,16 @@ pub(crate) fn run(args: &BuildArgs, host: &Host) -> Result<ExitCode, CliError> {
         style => style,
     };
     let built = engine.build(&args.command(host)?, &Renderer::new(style))?;
-    built.warnings.iter().for_each(|warning| super::status(warning.trim_end()));
+    built
+        .warnings
+        .iter()
+        .for_each(|warning| super::status(warning.trim_end()));
     if let Some(path) = &args.iidfile {
         super::save::write_file(&host.cwd.join(path), |file| {
-            Ok(std::io::Write::write_all(file, built.image_id.as_str().as_bytes())?)
+            Ok(std::io::Write::write_all(
+                file,
+                built.image_id.as_str().as_bytes(),
+            )?)
         })?;
     }
     super::print(&format!("{}\n", built.image_id))
@@ -119,9 +125,13 @@ impl BuildArgs {
 
     /// <https://reproducible-builds.org/specs/source-date-epoch/>
     fn epoch(&self, host: &Host) -> Result<Option<i64>, CliError> {
-        let text = host.environment.get("SOURCE_DATE_EPOCH").filter(|v| !v.is_empty());
+        let text = host
+            .environment
+            .get("SOURCE_DATE_EPOCH")
+            .filter(|v| !v.is_empty());
         let parse = |text: &String| {
-            text.parse().map_err(|_| CliError::usage(format!("SOURCE_DATE_EPOCH `{text}` is not a number")))
+            text.parse()
+                .map_err(|_| CliError::usage(format!("SOURCE_DATE_EPOCH `{text}` is not a number")))
         };
         text.map(parse).transpose()
     }

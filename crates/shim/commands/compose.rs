@@ -68,7 +68,10 @@ enum Command {
 impl ComposeArgs {
     /// Whether it touches layers, volumes or mounts.
     pub(crate) fn needs_namespace(&self) -> bool {
-        !matches!(self.command, Command::Config(_) | Command::Ps { .. } | Command::Logs { .. })
+        !matches!(
+            self.command,
+            Command::Config(_) | Command::Ps { .. } | Command::Logs { .. }
+        )
     }
 }
 
@@ -83,11 +86,19 @@ pub(crate) fn run(
         Command::Up(args) => super::up::run(&args, host, project),
         Command::Down(args) => super::down::run(&args, host, project),
         Command::Config(args) => super::config::run(&args, host, project),
-        Command::Ps { services, all, quiet, format } => {
-            ps(project, host, &services, all, quiet, format.as_deref())
-        }
+        Command::Ps {
+            services,
+            all,
+            quiet,
+            format,
+        } => ps(project, host, &services, all, quiet, format.as_deref()),
         Command::Logs { services, query } => logs(project, host, &services, &query),
-        Command::Exec { mut flags, no_tty, service, argv } => {
+        Command::Exec {
+            mut flags,
+            no_tty,
+            service,
+            argv,
+        } => {
             let project = super::project::load(project, host)?;
             let engine = host.engine(true)?;
             let record = super::project::service(&engine, &project, &service)?;
@@ -109,11 +120,16 @@ fn ps(
     format: Option<&str>,
 ) -> Result<ExitCode, CliError> {
     let project = super::project::load(project, host)?;
-    services.iter().try_for_each(|s| super::project::known(&project, s))?;
+    services
+        .iter()
+        .try_for_each(|s| super::project::known(&project, s))?;
     let engine = host.engine(true)?;
     let mut rows = Vec::new();
     for container in engine.project_containers(&project.name)? {
-        let label = container.record.labels.get(engine::project::labels::SERVICE);
+        let label = container
+            .record
+            .labels
+            .get(engine::project::labels::SERVICE);
         let service = label.cloned().unwrap_or_default();
         let wanted = services.is_empty() || services.contains(&service);
         if wanted && (all || container.observed.is_alive()) {
@@ -136,10 +152,19 @@ fn ps(
     if let Some(format) = format.filter(|f| *f != "table") {
         return super::print(&Format::parse(format)?.render(&rows)?);
     }
-    let mut table =
-        Table::with_heading(["NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "PORTS"]);
+    let mut table = Table::with_heading([
+        "NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "PORTS",
+    ]);
     for row in &rows {
-        let fields = ["Name", "Image", "Command", "Service", "RunningFor", "Status", "Ports"];
+        let fields = [
+            "Name",
+            "Image",
+            "Command",
+            "Service",
+            "RunningFor",
+            "Status",
+            "Ports",
+        ];
         table.row(fields.map(|field| view::text(row, field)));
     }
     super::print(&table.finish())
@@ -153,7 +178,9 @@ fn logs(
 ) -> Result<ExitCode, CliError> {
     let query = query.query()?;
     let project = super::project::load(project, host)?;
-    services.iter().try_for_each(|s| super::project::known(&project, s))?;
+    services
+        .iter()
+        .try_for_each(|s| super::project::known(&project, s))?;
     let engine = host.engine(true)?;
     let mut containers = engine.project_containers(&project.name)?;
     containers.retain(|c| {
@@ -166,13 +193,11 @@ fn logs(
     Ok(ExitCode::SUCCESS)
 }
 
-fn build(
-    project: &ProjectArgs,
-    host: &Host,
-    services: Vec<String>,
-) -> Result<ExitCode, CliError> {
+fn build(project: &ProjectArgs, host: &Host, services: Vec<String>) -> Result<ExitCode, CliError> {
     let project = super::project::load(project, host)?;
-    services.iter().try_for_each(|s| super::project::known(&project, s))?;
+    services
+        .iter()
+        .try_for_each(|s| super::project::known(&project, s))?;
     let request = UpRequest {
         project,
         services,

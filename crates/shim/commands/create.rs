@@ -24,7 +24,11 @@ pub(crate) struct CommandArgs {
     /// Image by name or id.
     pub(super) image: String,
     /// Command and its arguments [default: the image's].
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
     pub(super) argv: Vec<String>,
 }
 
@@ -108,7 +112,10 @@ pub(crate) struct ContainerArgs {
 pub(crate) fn run(args: &CreateArgs, host: &Host) -> Result<ExitCode, CliError> {
     let request = args.container.request(&args.command, host)?;
     let renderer = Renderer::new(Style::for_host(host, args.container.quiet));
-    let record = host.engine(true)?.create(&request, &renderer).map_err(super::run::not_started)?;
+    let record = host
+        .engine(true)?
+        .create(&request, &renderer)
+        .map_err(super::run::not_started)?;
     super::print(&format!("{}\n", record.id))
 }
 
@@ -169,7 +176,10 @@ impl ContainerArgs {
     fn environment(&self, host: &Host) -> Result<Vec<(String, String)>, CliError> {
         let mut env = Vec::new();
         for file in &self.env_file {
-            env.extend(specs::read_env_file(&host.cwd.join(file), &host.environment)?);
+            env.extend(specs::read_env_file(
+                &host.cwd.join(file),
+                &host.environment,
+            )?);
         }
         for text in &self.env {
             env.extend(specs::variable(text, &host.environment)?);
@@ -178,7 +188,10 @@ impl ContainerArgs {
     }
 
     fn mounts(&self, host: &Host) -> Result<Vec<MountRequest>, CliError> {
-        let volumes = self.volume.iter().map(|text| specs::volume(text, &host.cwd));
+        let volumes = self
+            .volume
+            .iter()
+            .map(|text| specs::volume(text, &host.cwd));
         let tmpfs = self.tmpfs.iter().map(|text| specs::tmpfs(text));
         let mounts: Vec<MountRequest> = volumes.chain(tmpfs).collect::<Result<_, _>>()?;
         for (i, mount) in mounts.iter().enumerate() {
@@ -195,7 +208,9 @@ impl ContainerArgs {
             "none" => Some(NetworkRequest::None),
             "host" => Some(NetworkRequest::Host),
             "bridge" | "default" => Some(NetworkRequest::Default),
-            name => name.strip_prefix("container:").map(|c| NetworkRequest::Container(c.into())),
+            name => name
+                .strip_prefix("container:")
+                .map(|c| NetworkRequest::Container(c.into())),
         };
         match self.network.as_slice() {
             [] => Ok(NetworkRequest::Default),
@@ -210,17 +225,22 @@ impl ContainerArgs {
                     aliases: self.network_alias.clone(),
                     address: None,
                 };
-                Ok(NetworkRequest::Named(several.iter().map(attachment).collect()))
+                Ok(NetworkRequest::Named(
+                    several.iter().map(attachment).collect(),
+                ))
             }
         }
     }
 
     fn hosts(&self) -> Result<Vec<(String, String)>, CliError> {
         let host = |text: &String| {
-            let pair = text.split_once([':', '=']).filter(|(n, a)| !n.is_empty() && !a.is_empty());
-            pair.map(|(n, a)| (n.to_owned(), a.to_owned())).ok_or_else(|| {
-                CliError::usage(format!("invalid --add-host `{text}`: want NAME:ADDRESS"))
-            })
+            let pair = text
+                .split_once([':', '='])
+                .filter(|(n, a)| !n.is_empty() && !a.is_empty());
+            pair.map(|(n, a)| (n.to_owned(), a.to_owned()))
+                .ok_or_else(|| {
+                    CliError::usage(format!("invalid --add-host `{text}`: want NAME:ADDRESS"))
+                })
         };
         self.add_host.iter().map(host).collect()
     }
@@ -235,7 +255,9 @@ impl ContainerArgs {
 
     fn restart_policy(&self) -> Result<Option<model::RestartPolicy>, CliError> {
         use model::RestartPolicy::{Always, No, OnFailure, UnlessStopped};
-        let Some(text) = self.restart.as_deref() else { return Ok(None) };
+        let Some(text) = self.restart.as_deref() else {
+            return Ok(None);
+        };
         let policy = match text.split_once(':').unwrap_or((text, "")) {
             ("no", "") => Some(No),
             ("always", "") => Some(Always),

@@ -16,7 +16,12 @@ pub(crate) struct ExecArgs {
     /// Container by name or id, or a service of this directory's project.
     pub(super) container: String,
     /// Program and its arguments.
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
     pub(super) argv: Vec<String>,
 }
 
@@ -61,12 +66,16 @@ pub(super) fn execute(
     host: &Host,
 ) -> Result<ExitCode, CliError> {
     if flags.tty && flags.interactive && !flags.detach && !host.stdin_tty {
-        return Err(CliError::new(Kind::Failed, "standard input is not a terminal")
-            .hint("leave -t out"));
+        return Err(
+            CliError::new(Kind::Failed, "standard input is not a terminal").hint("leave -t out"),
+        );
     }
     let mut env = Vec::new();
     for file in &flags.env_file {
-        env.extend(specs::read_env_file(&host.cwd.join(file), &host.environment)?);
+        env.extend(specs::read_env_file(
+            &host.cwd.join(file),
+            &host.environment,
+        )?);
     }
     for text in &flags.env {
         env.extend(specs::variable(text, &host.environment)?);

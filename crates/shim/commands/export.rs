@@ -28,8 +28,6 @@ pub(crate) fn run(args: &ExportArgs, host: &Host) -> Result<ExitCode, CliError> 
             engine.export(&record, &mut std::io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)
         }
-        Some(path) => {
-            super::save::write_file(path, |file| Ok(engine.export(&record, file)?))
-        }
+        Some(path) => super::save::write_file(path, |file| Ok(engine.export(&record, file)?)),
     }
 }

@@ -61,7 +61,17 @@ pub(crate) fn logs(
     host: &Host,
 ) -> Result<(), CliError> {
     let stop = || interrupted.seen();
-    show(engine, project, containers, &LogQuery { follow: true, ..LogQuery::default() }, &stop, host)
+    show(
+        engine,
+        project,
+        containers,
+        &LogQuery {
+            follow: true,
+            ..LogQuery::default()
+        },
+        &stop,
+        host,
+    )
 }
 
 /// Shows containers' logs side by side.
@@ -75,10 +85,18 @@ pub(crate) fn show(
 ) -> Result<(), CliError> {
     let short = |record: &ContainerRecord| {
         let prefix = format!("{}-", project.name);
-        record.name.strip_prefix(&prefix).unwrap_or(&record.name).to_owned()
+        record
+            .name
+            .strip_prefix(&prefix)
+            .unwrap_or(&record.name)
+            .to_owned()
     };
     let width = containers.iter().map(|c| short(c).len()).max().unwrap_or(0);
-    let color = host.stdout_tty && host.environment.get("NO_COLOR").is_none_or(String::is_empty);
+    let color = host.stdout_tty
+        && host
+            .environment
+            .get("NO_COLOR")
+            .is_none_or(String::is_empty);
     let results: Vec<Result<(), engine::Error>> = std::thread::scope(|scope| {
         let threads: Vec<_> = containers
             .iter()
@@ -108,5 +126,8 @@ pub(crate) fn show(
         }
         threads.into_iter().filter_map(|t| t.join().ok()).collect()
     });
-    results.into_iter().collect::<Result<(), _>>().map_err(CliError::from)
+    results
+        .into_iter()
+        .collect::<Result<(), _>>()
+        .map_err(CliError::from)
 }

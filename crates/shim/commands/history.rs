@@ -24,13 +24,22 @@ pub(crate) struct HistoryArgs {
 pub(crate) fn run(args: &HistoryArgs, host: &Host) -> Result<ExitCode, CliError> {
     let engine = host.engine(true)?;
     let store = engine.store();
-    let (image, _) = store.images().resolve(&args.image).map_err(engine::Error::from)?;
+    let (image, _) = store
+        .images()
+        .resolve(&args.image)
+        .map_err(engine::Error::from)?;
     let mut layers = image.layers.iter();
     let mut rows = Vec::new();
     for step in &image.config.history {
-        let layer = if step.empty_layer { None } else { layers.next() };
+        let layer = if step.empty_layer {
+            None
+        } else {
+            layers.next()
+        };
         let size = layer.map(|id| store.layers().info(id)).transpose();
-        let size = size.map_err(engine::Error::from)?.map_or(0, |info| info.size);
+        let size = size
+            .map_err(engine::Error::from)?
+            .map_or(0, |info| info.size);
         let command = step.created_by.clone().unwrap_or_default();
         let created = step.created.clone().unwrap_or_default();
         let shown = match args.no_trunc || command.chars().count() <= 45 {
@@ -48,7 +57,11 @@ pub(crate) fn run(args: &HistoryArgs, host: &Host) -> Result<ExitCode, CliError>
     }
     rows.reverse();
     if let Some(first) = rows.first_mut() {
-        let id = if args.no_trunc { image.id.as_str() } else { image.id.short() };
+        let id = if args.no_trunc {
+            image.id.as_str()
+        } else {
+            image.id.short()
+        };
         first["ID"] = id.into();
     }
     if let Some(format) = &args.format {

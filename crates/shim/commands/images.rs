@@ -33,13 +33,22 @@ pub(crate) struct ImagesArgs {
 pub(crate) fn run(args: &ImagesArgs, host: &Host) -> Result<ExitCode, CliError> {
     let engine = host.engine(true)?;
     let mut rows = Vec::new();
-    for image in engine.store().images().list().map_err(engine::Error::from)? {
+    for image in engine
+        .store()
+        .images()
+        .list()
+        .map_err(engine::Error::from)?
+    {
         let names: Vec<_> = match image.references.is_empty() {
             true => vec![None],
             false => image.references.iter().map(Some).collect(),
         };
         for name in names {
-            if args.name.as_deref().is_some_and(|wanted| !matches(name, wanted)) {
+            if args
+                .name
+                .as_deref()
+                .is_some_and(|wanted| !matches(name, wanted))
+            {
                 continue;
             }
             rows.push(row(args, &image, name));
@@ -57,7 +66,11 @@ pub(crate) fn run(args: &ImagesArgs, host: &Host) -> Result<ExitCode, CliError> 
 
 fn row(args: &ImagesArgs, image: &engine::ImageSummary, name: Option<&model::Reference>) -> Value {
     let none = || "<none>".to_owned();
-    let id = if args.no_trunc { image.id.as_str() } else { image.id.short() };
+    let id = if args.no_trunc {
+        image.id.as_str()
+    } else {
+        image.id.short()
+    };
     let created = image.created.clone().unwrap_or_default();
     json!({
         "ID": id,
@@ -73,10 +86,12 @@ fn row(args: &ImagesArgs, image: &engine::ImageSummary, name: Option<&model::Ref
 fn matches(name: Option<&model::Reference>, wanted: &str) -> bool {
     name.is_some_and(|name| {
         name.familiar_name() == wanted
-            || wanted.parse::<model::Reference>().is_ok_and(|w| match wanted.contains(':') {
-                true => w == *name,
-                false => w.name() == name.name(),
-            })
+            || wanted
+                .parse::<model::Reference>()
+                .is_ok_and(|w| match wanted.contains(':') {
+                    true => w == *name,
+                    false => w.name() == name.name(),
+                })
     })
 }
 

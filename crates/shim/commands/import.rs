@@ -43,7 +43,10 @@ pub(super) fn open(path: &Path) -> Result<Box<dyn Read>, CliError> {
         return Ok(Box::new(std::io::stdin().lock()));
     }
     let fail = |error: std::io::Error| {
-        CliError::new(Kind::Failed, format!("cannot open {}: {error}", path.display()))
+        CliError::new(
+            Kind::Failed,
+            format!("cannot open {}: {error}", path.display()),
+        )
     };
     let file = File::open(path).map_err(fail)?;
     match file.metadata().map_err(fail)?.is_dir() {
@@ -54,7 +57,10 @@ pub(super) fn open(path: &Path) -> Result<Box<dyn Read>, CliError> {
 
 /// The instructions of a Dockerfile that need no build.
 fn apply(config: &mut RunConfig, change: &str) -> Result<(), CliError> {
-    let (word, rest) = change.trim().split_once(char::is_whitespace).unwrap_or((change, ""));
+    let (word, rest) = change
+        .trim()
+        .split_once(char::is_whitespace)
+        .unwrap_or((change, ""));
     let rest = rest.trim();
     let bad = |why: &str| CliError::usage(format!("invalid change `{change}`: {why}"));
     let command = || -> Result<Vec<String>, CliError> {
@@ -63,7 +69,11 @@ fn apply(config: &mut RunConfig, change: &str) -> Result<(), CliError> {
         }
         Ok(vec!["/bin/sh".into(), "-c".into(), rest.into()])
     };
-    let pair = || rest.split_once('=').or_else(|| rest.split_once(' ')).ok_or_else(|| bad("want NAME=value"));
+    let pair = || {
+        rest.split_once('=')
+            .or_else(|| rest.split_once(' '))
+            .ok_or_else(|| bad("want NAME=value"))
+    };
     match word.to_ascii_uppercase().as_str() {
         _ if rest.is_empty() => return Err(bad("it has no value")),
         "CMD" => config.cmd = Some(command()?),
@@ -81,14 +91,22 @@ fn apply(config: &mut RunConfig, change: &str) -> Result<(), CliError> {
         "WORKDIR" => config.working_dir = rest.to_owned(),
         "STOPSIGNAL" => config.stop_signal = Some(rest.to_owned()),
         "EXPOSE" => {
-            let port = if rest.contains('/') { rest.to_owned() } else { format!("{rest}/tcp") };
+            let port = if rest.contains('/') {
+                rest.to_owned()
+            } else {
+                format!("{rest}/tcp")
+            };
             config.exposed_ports.insert(port, model::image::Empty {});
         }
         "VOLUME" => {
-            config.volumes.insert(rest.to_owned(), model::image::Empty {});
+            config
+                .volumes
+                .insert(rest.to_owned(), model::image::Empty {});
         }
         _ => {
-            return Err(bad("want CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME or WORKDIR"));
+            return Err(bad(
+                "want CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME or WORKDIR",
+            ));
         }
     }
     Ok(())

@@ -21,7 +21,9 @@ pub(crate) fn run(args: &KillArgs, host: &Host) -> Result<ExitCode, CliError> {
     let signal = engine::signals::parse(&args.signal)?;
     let mut outcome = super::Outcomes::default();
     for name in &args.containers {
-        let killed = engine.find(name).and_then(|record| engine.kill(&record, signal));
+        let killed = engine
+            .find(name)
+            .and_then(|record| engine.kill(&record, signal));
         outcome.take(name, killed.map_err(CliError::from))?;
     }
     outcome.finish()

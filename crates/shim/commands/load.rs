@@ -10,7 +10,13 @@ use crate::host::Host;
 #[derive(Args)]
 pub(crate) struct LoadArgs {
     /// The archive, compressed or not [default: standard input].
-    #[arg(short, long, value_name = "FILE", default_value = "-", hide_default_value = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = "-",
+        hide_default_value = true
+    )]
     input: PathBuf,
     /// Prints nothing.
     #[arg(short, long)]
@@ -23,12 +29,16 @@ pub(crate) fn run(args: &LoadArgs, host: &Host) -> Result<ExitCode, CliError> {
     if args.quiet {
         return Ok(ExitCode::SUCCESS);
     }
-    let lines = loaded.iter().flat_map(|loaded| match loaded.references.is_empty() {
-        true => vec![format!("Loaded image ID: {}\n", loaded.image.id)],
-        false => {
-            let names = loaded.references.iter();
-            names.map(|name| format!("Loaded image: {}\n", name.familiar())).collect()
-        }
-    });
+    let lines = loaded
+        .iter()
+        .flat_map(|loaded| match loaded.references.is_empty() {
+            true => vec![format!("Loaded image ID: {}\n", loaded.image.id)],
+            false => {
+                let names = loaded.references.iter();
+                names
+                    .map(|name| format!("Loaded image: {}\n", name.familiar()))
+                    .collect()
+            }
+        });
     super::print(&lines.collect::<String>())
 }

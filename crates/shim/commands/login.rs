@@ -53,7 +53,10 @@ pub(crate) fn run(args: &LoginArgs, host: &Host) -> Result<ExitCode, CliError> {
     let engine = host.engine(args.tls.verify)?;
     engine.login(&args.registry, &user, &password)?;
     engine::store_login(&host.docker_config(), &args.registry, &user, &password)?;
-    super::status(&format!("Login succeeded; stored in {}.", host.docker_config().display()));
+    super::status(&format!(
+        "Login succeeded; stored in {}.",
+        host.docker_config().display()
+    ));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -16,8 +16,16 @@ pub(crate) struct LogoutArgs {
 pub(crate) fn run(args: &LogoutArgs, host: &Host) -> Result<ExitCode, CliError> {
     let path = host.docker_config();
     super::status(&match engine::remove_login(&path, &args.registry)? {
-        true => format!("Removed the login to {} from {}.", args.registry, path.display()),
-        false => format!("There is no login to {} in {}.", args.registry, path.display()),
+        true => format!(
+            "Removed the login to {} from {}.",
+            args.registry,
+            path.display()
+        ),
+        false => format!(
+            "There is no login to {} in {}.",
+            args.registry,
+            path.display()
+        ),
     });
     Ok(ExitCode::SUCCESS)
 }

@@ -39,7 +39,9 @@ pub(crate) fn run(args: &LogsArgs, host: &Host) -> Result<ExitCode, CliError> {
     let query = args.query.query()?;
     let engine = host.engine(true)?;
     let record = super::project::find(&engine, host, &args.container)?;
-    engine.logs(&record, &query, &mut |line| super::project::write_log(line, query.timestamps, None))?;
+    engine.logs(&record, &query, &mut |line| {
+        super::project::write_log(line, query.timestamps, None)
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -47,10 +49,14 @@ impl QueryArgs {
     /// What these flags mean.
     pub(super) fn query(&self) -> Result<engine::LogQuery, CliError> {
         let time = |flag: &str, text: &Option<String>| {
-            text.as_deref().map(|text| engine::parse_time(text).ok_or_else(|| {
-                CliError::usage(format!("invalid {flag} `{text}`"))
-                    .hint("want e.g. 10m, 2026-01-31T12:00:00Z or seconds since 1970")
-            })).transpose()
+            text.as_deref()
+                .map(|text| {
+                    engine::parse_time(text).ok_or_else(|| {
+                        CliError::usage(format!("invalid {flag} `{text}`"))
+                            .hint("want e.g. 10m, 2026-01-31T12:00:00Z or seconds since 1970")
+                    })
+                })
+                .transpose()
         };
         let tail = match self.tail.as_str() {
             "all" => None,

@@ -63,9 +63,10 @@ pub(crate) struct TlsArgs {
 
 /// Reads an image reference.
 pub(crate) fn reference(text: &str) -> Result<Reference, CliError> {
-    text.parse().map_err(|error: model::reference::ReferenceError| {
-        CliError::from_error(Kind::Failed, &error)
-    })
+    text.parse()
+        .map_err(|error: model::reference::ReferenceError| {
+            CliError::from_error(Kind::Failed, &error)
+        })
 }
 
 /// Data, to standard output.
@@ -88,13 +89,15 @@ pub(crate) fn enter(host: &mut Host) -> Result<(), CliError> {
     if !host.rootless() {
         return Ok(());
     }
-    runtime::userns::enter(&host.run).map(drop).map_err(|error| {
-        let out = CliError::from_error(Kind::NotStarted, &error);
-        match error.hint() {
-            Some(hint) => out.hint(hint),
-            None => out,
-        }
-    })
+    runtime::userns::enter(&host.run)
+        .map(drop)
+        .map_err(|error| {
+            let out = CliError::from_error(Kind::NotStarted, &error);
+            match error.hint() {
+                Some(hint) => out.hint(hint),
+                None => out,
+            }
+        })
 }
 
 /// Takes back the note that [`enter`] left for other commands.
@@ -118,7 +121,11 @@ impl Outcomes {
     }
 
     /// Reports a failure, or prints what was done.
-    pub(crate) fn take(&mut self, done: &str, result: Result<(), CliError>) -> Result<(), CliError> {
+    pub(crate) fn take(
+        &mut self,
+        done: &str,
+        result: Result<(), CliError>,
+    ) -> Result<(), CliError> {
         match result {
             Ok(()) => print(&format!("{done}\n")).map(drop),
             Err(error) => {

@@ -59,16 +59,30 @@ pub(crate) fn run(args: &NetworkArgs, host: &Host) -> Result<ExitCode, CliError>
         Command::Ls { quiet } => {
             let list = networks.list().map_err(engine::Error::from)?;
             if *quiet {
-                return super::print(&list.iter().map(|n| format!("{}\n", n.name)).collect::<String>());
+                return super::print(
+                    &list
+                        .iter()
+                        .map(|n| format!("{}\n", n.name))
+                        .collect::<String>(),
+                );
             }
             let mut table = Table::with_heading(["NETWORK ID", "NAME", "DRIVER", "SUBNET"]);
             for network in &list {
                 let (address, prefix) = network.subnet;
-                table.row([&network.id[..12], &network.name, "bridge", &format!("{address}/{prefix}")]);
+                table.row([
+                    &network.id[..12],
+                    &network.name,
+                    "bridge",
+                    &format!("{address}/{prefix}"),
+                ]);
             }
             super::print(&table.finish())
         }
-        Command::Create { name, internal, subnet } => {
+        Command::Create {
+            name,
+            internal,
+            subnet,
+        } => {
             let subnet = subnet.as_deref().map(parse_subnet).transpose()?;
             let network = engine.create_network(name, subnet, *internal)?;
             super::print(&format!("{}\n", network.id))
@@ -80,7 +94,9 @@ pub(crate) fn run(args: &NetworkArgs, host: &Host) -> Result<ExitCode, CliError>
         Command::Rm { names } => {
             let mut outcome = super::Outcomes::default();
             for name in names {
-                let removed = networks.remove(name).map_err(|e| engine::Error::from(e).into());
+                let removed = networks
+                    .remove(name)
+                    .map_err(|e| engine::Error::from(e).into());
                 outcome.take(name, removed)?;
             }
             outcome.finish()
@@ -91,9 +107,11 @@ pub(crate) fn run(args: &NetworkArgs, host: &Host) -> Result<ExitCode, CliError>
 fn parse_subnet(text: &str) -> Result<(std::net::Ipv4Addr, u8), CliError> {
     let parse = || {
         let (address, prefix) = text.split_once('/')?;
-        Some((address.parse().ok()?, prefix.parse().ok().filter(|p| (8..=30).contains(p))?))
+        Some((
+            address.parse().ok()?,
+            prefix.parse().ok().filter(|p| (8..=30).contains(p))?,
+        ))
     };
-    parse().ok_or_else(|| {
-        CliError::usage(format!("invalid subnet `{text}`: want e.g. 10.5.0.0/24"))
-    })
+    parse()
+        .ok_or_else(|| CliError::usage(format!("invalid subnet `{text}`: want e.g. 10.5.0.0/24")))
 }

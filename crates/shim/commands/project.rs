@@ -46,8 +46,15 @@ fn request(args: &ProjectArgs, host: &Host) -> Result<LoadRequest, CliError> {
     let variable = |name: &str| host.environment.get(name).filter(|v| !v.is_empty());
     let mut files: Vec<PathBuf> = args.files.iter().map(|file| host.cwd.join(file)).collect();
     if files.is_empty() {
-        let listed = variable("COMPOSE_FILE").map(String::as_str).unwrap_or_default();
-        files.extend(listed.split(':').filter(|f| !f.is_empty()).map(|f| host.cwd.join(f)));
+        let listed = variable("COMPOSE_FILE")
+            .map(String::as_str)
+            .unwrap_or_default();
+        files.extend(
+            listed
+                .split(':')
+                .filter(|f| !f.is_empty())
+                .map(|f| host.cwd.join(f)),
+        );
     }
     if files.is_empty() {
         files = discover(&host.cwd).ok_or_else(|| {
@@ -61,7 +68,10 @@ fn request(args: &ProjectArgs, host: &Host) -> Result<LoadRequest, CliError> {
         None => files[0].parent().unwrap_or(&host.cwd).to_owned(),
     };
     let directory = std::fs::canonicalize(&directory).map_err(|error| {
-        let message = format!("cannot use project directory {}: {error}", directory.display());
+        let message = format!(
+            "cannot use project directory {}: {error}",
+            directory.display()
+        );
         CliError::new(Kind::Failed, message)
     })?;
     Ok(LoadRequest {
@@ -71,7 +81,11 @@ fn request(args: &ProjectArgs, host: &Host) -> Result<LoadRequest, CliError> {
         current_directory: host.cwd.clone(),
         services: Vec::new(),
         environment: host.environment.clone(),
-        env_files: args.env_files.iter().map(|file| host.cwd.join(file)).collect(),
+        env_files: args
+            .env_files
+            .iter()
+            .map(|file| host.cwd.join(file))
+            .collect(),
         profiles: args.profiles.clone(),
     })
 }
@@ -80,7 +94,9 @@ fn request(args: &ProjectArgs, host: &Host) -> Result<LoadRequest, CliError> {
 fn discover(cwd: &Path) -> Option<Vec<PathBuf>> {
     cwd.ancestors().find_map(|directory| {
         let names = compose::default_names();
-        let name = names.into_iter().find(|name| directory.join(name).is_file())?;
+        let name = names
+            .into_iter()
+            .find(|name| directory.join(name).is_file())?;
         let mut files = vec![directory.join(name)];
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
         let overrides = ["yaml", "yml"].map(|e| directory.join(format!("{stem}.override.{e}")));
@@ -90,20 +106,16 @@ fn discover(cwd: &Path) -> Option<Vec<PathBuf>> {
 }
 
 /// A container by name or id, else the first of a service of this directory's project.
-pub(crate) fn find(
-    engine: &Engine,
-    host: &Host,
-    name: &str,
-) -> Result<ContainerRecord, CliError> {
+pub(crate) fn find(engine: &Engine, host: &Host, name: &str) -> Result<ContainerRecord, CliError> {
     let error = match engine.find(name) {
         Err(error @ engine::Error::Store(StoreError::NoContainer(_))) => error,
         found => return Ok(found?),
     };
-    let Ok(request) = request(&ProjectArgs::default(), host) else { return Err(error.into()) };
+    let Ok(request) = request(&ProjectArgs::default(), host) else {
+        return Err(error.into());
+    };
     match compose::load(&request, &Disk).project {
-        Some(project) if project.services.contains_key(name) => {
-            service(engine, &project, name)
-        }
+        Some(project) if project.services.contains_key(name) => service(engine, &project, name),
         _ => Err(error.into()),
     }
 }
@@ -116,7 +128,11 @@ pub(crate) fn service(
 ) -> Result<ContainerRecord, CliError> {
     known(project, name)?;
     let observed = engine.observe_project(project)?;
-    let found = observed.of(name).into_iter().next().map(|c| c.record.clone());
+    let found = observed
+        .of(name)
+        .into_iter()
+        .next()
+        .map(|c| c.record.clone());
     found.ok_or_else(|| {
         CliError::new(Kind::Failed, format!("service {name} has no container"))
             .hint(format!("start it with `shim up -d {name}`"))

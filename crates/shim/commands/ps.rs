@@ -30,11 +30,17 @@ pub(crate) struct PsArgs {
 
 pub(crate) fn run(args: &PsArgs, host: &Host) -> Result<ExitCode, CliError> {
     let engine = host.engine(true)?;
-    let filters = args.filter.iter().map(|f| filter(f)).collect::<Result<Vec<_>, _>>()?;
+    let filters = args
+        .filter
+        .iter()
+        .map(|f| filter(f))
+        .collect::<Result<Vec<_>, _>>()?;
     let by_status = filters.iter().any(|(key, _)| *key == "status");
     let mut rows = Vec::new();
     for container in engine.list()? {
-        let fits = filters.iter().all(|(key, value)| matches(&container, key, value));
+        let fits = filters
+            .iter()
+            .all(|(key, value)| matches(&container, key, value));
         if fits && (args.all || by_status || container.observed.is_alive()) {
             rows.push(view::ps_row(&container, args.no_trunc));
         }
@@ -66,8 +72,13 @@ fn matches(container: &engine::ContainerView, key: &str, value: &str) -> bool {
         "status" => container.observed.status() == value,
         "ancestor" => record.image.name == value || record.image.id.hex().starts_with(value),
         _ => {
-            let (name, wanted) = value.split_once('=').map_or((value, None), |(n, v)| (n, Some(v)));
-            record.labels.get(name).is_some_and(|had| wanted.is_none_or(|w| w == had))
+            let (name, wanted) = value
+                .split_once('=')
+                .map_or((value, None), |(n, v)| (n, Some(v)));
+            record
+                .labels
+                .get(name)
+                .is_some_and(|had| wanted.is_none_or(|w| w == had))
         }
     }
 }
@@ -83,7 +94,15 @@ fn table(rows: &[Value]) -> String {
         "NAMES",
     ]);
     for row in rows {
-        let fields = ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"];
+        let fields = [
+            "ID",
+            "Image",
+            "Command",
+            "RunningFor",
+            "Status",
+            "Ports",
+            "Names",
+        ];
         table.row(fields.map(|field| view::text(row, field)));
     }
     table.finish()

@@ -23,9 +23,9 @@ pub(crate) struct PullArgs {
 }
 
 pub(super) fn platform(text: Option<&str>) -> Result<Option<Platform>, CliError> {
-    text.map(str::parse).transpose().map_err(|e: model::platform::PlatformError| {
-        CliError::usage(e.to_string())
-    })
+    text.map(str::parse)
+        .transpose()
+        .map_err(|e: model::platform::PlatformError| CliError::usage(e.to_string()))
 }
 
 pub(crate) fn run(args: &PullArgs, host: &Host) -> Result<ExitCode, CliError> {

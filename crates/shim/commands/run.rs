@@ -27,8 +27,10 @@ pub(crate) struct RunArgs {
 pub(crate) fn run(args: &RunArgs, host: &Host) -> Result<ExitCode, CliError> {
     let keys = super::attach::detach_keys(args.detach_keys.as_deref())?;
     if args.container.tty && args.container.interactive && !args.detach && !host.stdin_tty {
-        return Err(CliError::new(Kind::NotStarted, "standard input is not a terminal")
-            .hint("leave -t out"));
+        return Err(
+            CliError::new(Kind::NotStarted, "standard input is not a terminal")
+                .hint("leave -t out"),
+        );
     }
     let mut request = args.container.request(&args.command, host)?;
     request.wait_for_attach = !args.detach;
@@ -77,6 +79,8 @@ fn foreground(
         sig_proxy: true,
     };
     super::attach::first(&mut client, &options)?;
-    client.started().map_err(|e| CliError::from(engine.start_error(record, e)))?;
+    client
+        .started()
+        .map_err(|e| CliError::from(engine.start_error(record, e)))?;
     super::attach::pump(engine, record, &mut client, &options)
 }

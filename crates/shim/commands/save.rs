@@ -52,7 +52,10 @@ pub(super) fn write_file(
     write: impl FnOnce(&mut dyn Write) -> Result<(), CliError>,
 ) -> Result<ExitCode, CliError> {
     let fail = |error: std::io::Error| {
-        CliError::new(Kind::Failed, format!("cannot write {}: {error}", path.display()))
+        CliError::new(
+            Kind::Failed,
+            format!("cannot write {}: {error}", path.display()),
+        )
     };
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}", std::process::id()));

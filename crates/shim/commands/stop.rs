@@ -22,11 +22,17 @@ pub(crate) struct StopArgs {
 
 pub(crate) fn run(args: &StopArgs, host: &Host) -> Result<ExitCode, CliError> {
     let engine = host.engine(true)?;
-    let signal = args.signal.as_deref().map(engine::signals::parse).transpose()?;
+    let signal = args
+        .signal
+        .as_deref()
+        .map(engine::signals::parse)
+        .transpose()?;
     let grace = args.time.map(Duration::from_secs);
     let mut outcome = super::Outcomes::default();
     for name in &args.containers {
-        let stopped = engine.find(name).and_then(|record| engine.stop(&record, signal, grace));
+        let stopped = engine
+            .find(name)
+            .and_then(|record| engine.stop(&record, signal, grace));
         outcome.take(name, stopped.map_err(CliError::from))?;
     }
     engine.gateway_may_end()?;

@@ -19,6 +19,8 @@ pub(crate) fn run(args: &TagArgs, host: &Host) -> Result<ExitCode, CliError> {
     let engine = host.engine(true)?;
     let images = engine.store().images();
     let (image, _) = images.resolve(&args.source).map_err(engine::Error::from)?;
-    images.tag(&image.id, &target).map_err(engine::Error::from)?;
+    images
+        .tag(&image.id, &target)
+        .map_err(engine::Error::from)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -46,7 +46,9 @@ pub(crate) fn run(args: &UpArgs, host: &Host, project: &ProjectArgs) -> Result<E
         remove_orphans: args.remove_orphans,
         wait: args.wait,
     };
-    args.services.iter().try_for_each(|s| super::project::known(&request.project, s))?;
+    args.services
+        .iter()
+        .try_for_each(|s| super::project::known(&request.project, s))?;
     let engine = host.engine(true)?;
     let observed = engine.observe_project(&request.project)?;
     let plan = plan(&request, &observed);
@@ -69,7 +71,14 @@ pub(crate) fn run(args: &UpArgs, host: &Host, project: &ProjectArgs) -> Result<E
     if args.detach || args.wait {
         return Ok(ExitCode::SUCCESS);
     }
-    foreground(&engine, request, &outcome.containers, &interrupted, args, host)
+    foreground(
+        &engine,
+        request,
+        &outcome.containers,
+        &interrupted,
+        args,
+        host,
+    )
 }
 
 /// Shows what the containers write until all have ended or the user interrupts; then

@@ -21,6 +21,7 @@ pub(crate) fn run(args: &VersionArgs, _host: &Host) -> Result<ExitCode, CliError
         return super::print(&format!("shim version {version}\n"));
     };
     // Docker's scripts ask for both sides; shim has one.
-    let side = json!({"Version": version, "Os": "linux", "Arch": model::Platform::native().architecture});
+    let side =
+        json!({"Version": version, "Os": "linux", "Arch": model::Platform::native().architecture});
     super::print(&Format::parse(format)?.render(&[json!({"Client": side, "Server": side})])?)
 }

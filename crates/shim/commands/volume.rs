@@ -63,10 +63,16 @@ pub(crate) fn run(args: &VolumeArgs, host: &Host) -> Result<ExitCode, CliError> 
         Command::Ls { quiet } => {
             let list = volumes.list().map_err(engine::Error::from)?;
             if *quiet {
-                return super::print(&list.iter().map(|v| format!("{}\n", v.name)).collect::<String>());
+                return super::print(
+                    &list
+                        .iter()
+                        .map(|v| format!("{}\n", v.name))
+                        .collect::<String>(),
+                );
             }
             let mut table = Table::with_heading(["DRIVER", "VOLUME NAME"]);
-            list.iter().for_each(|volume| table.row(["local", &volume.name]));
+            list.iter()
+                .for_each(|volume| table.row(["local", &volume.name]));
             super::print(&table.finish())
         }
         Command::Create { name } => {

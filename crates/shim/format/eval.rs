@@ -6,7 +6,12 @@ use super::parse::{Command, Node, Operand, Pipeline, Template, TemplateError};
 
 /// The template's text for one value.
 pub(super) fn render(template: &Template, data: &Value) -> Result<String, TemplateError> {
-    let mut scope = Scope { template, root: data, variables: Vec::new(), out: String::new() };
+    let mut scope = Scope {
+        template,
+        root: data,
+        variables: Vec::new(),
+        out: String::new(),
+    };
     scope.nodes(&template.nodes, data)?;
     Ok(scope.out)
 }
@@ -33,7 +38,11 @@ impl Scope<'_> {
                     self.variables.push((name.clone(), value));
                 }
                 Node::If(condition, yes, no) => {
-                    let branch = if truth(&self.pipeline(condition, dot)?) { yes } else { no };
+                    let branch = if truth(&self.pipeline(condition, dot)?) {
+                        yes
+                    } else {
+                        no
+                    };
                     self.nodes(branch, dot)?;
                 }
                 Node::With(condition, yes, no) => {
@@ -43,7 +52,12 @@ impl Scope<'_> {
                         false => self.nodes(no, dot)?,
                     }
                 }
-                Node::Range { vars, over, body, otherwise } => {
+                Node::Range {
+                    vars,
+                    over,
+                    body,
+                    otherwise,
+                } => {
                     let value = self.pipeline(over, dot)?;
                     self.range(vars, &value, body, otherwise, dot)?;
                 }
@@ -62,7 +76,11 @@ impl Scope<'_> {
         dot: &Value,
     ) -> Result<(), TemplateError> {
         let items: Vec<(Value, &Value)> = match over {
-            Value::Array(list) => list.iter().enumerate().map(|(i, v)| (i.into(), v)).collect(),
+            Value::Array(list) => list
+                .iter()
+                .enumerate()
+                .map(|(i, v)| (i.into(), v))
+                .collect(),
             Value::Object(map) => map.iter().map(|(k, v)| (k.clone().into(), v)).collect(),
             _ => Vec::new(),
         };
@@ -102,7 +120,12 @@ impl Scope<'_> {
         Ok(piped.unwrap_or(Value::Null))
     }
 
-    fn operand(&self, at: &Command, operand: &Operand, dot: &Value) -> Result<Value, TemplateError> {
+    fn operand(
+        &self,
+        at: &Command,
+        operand: &Operand,
+        dot: &Value,
+    ) -> Result<Value, TemplateError> {
         Ok(match operand {
             Operand::Field(path) => self.field(at, dot, path)?,
             Operand::Variable(name, path) => {
@@ -135,7 +158,9 @@ impl Scope<'_> {
                     None if depth == 0 => {
                         let known: Vec<&str> = map.keys().map(String::as_str).collect();
                         let known = known.join(", ");
-                        return Err(self.error(at, format!("no field `{name}` (there are {known})")));
+                        return Err(
+                            self.error(at, format!("no field `{name}` (there are {known})"))
+                        );
                     }
                     None => return Ok(Value::Null),
                 },
@@ -180,7 +205,10 @@ fn print(value: &Value, top: bool) -> String {
 }
 
 fn print_map(map: &Map<String, Value>) -> String {
-    let items: Vec<_> = map.iter().map(|(k, v)| format!("{k}:{}", print(v, false))).collect();
+    let items: Vec<_> = map
+        .iter()
+        .map(|(k, v)| format!("{k}:{}", print(v, false)))
+        .collect();
     items.join(" ")
 }
 
@@ -195,19 +223,25 @@ fn call(name: &str, args: &[Value]) -> Result<Value, String> {
         ("trim", [v]) => text(v).trim().into(),
         ("println", [v]) => format!("{}\n", text(v)).into(),
         ("print", list) => list.iter().map(text).collect::<Vec<_>>().join(" ").into(),
-        ("join", [Value::Array(list), sep]) => {
-            list.iter().map(text).collect::<Vec<_>>().join(&text(sep)).into()
-        }
+        ("join", [Value::Array(list), sep]) => list
+            .iter()
+            .map(text)
+            .collect::<Vec<_>>()
+            .join(&text(sep))
+            .into(),
         ("join", [Value::Null, _]) => "".into(),
         ("split", [v, sep]) => text(v).split(&text(sep)).map(Value::from).collect(),
         ("len", [Value::Array(list)]) => list.len().into(),
         ("len", [Value::Object(map)]) => map.len().into(),
         ("len", [Value::String(s)]) => s.len().into(),
-        ("truncate", [v, Value::Number(n)]) => {
-            text(v).chars().take(n.as_u64().unwrap_or(0) as usize).collect::<String>().into()
-        }
+        ("truncate", [v, Value::Number(n)]) => text(v)
+            .chars()
+            .take(n.as_u64().unwrap_or(0) as usize)
+            .collect::<String>()
+            .into(),
         ("pad", [v, Value::Number(before), Value::Number(after)]) => {
-            let blanks = |n: &serde_json::Number| " ".repeat(n.as_u64().unwrap_or(0).min(256) as usize);
+            let blanks =
+                |n: &serde_json::Number| " ".repeat(n.as_u64().unwrap_or(0).min(256) as usize);
             format!("{}{}{}", blanks(before), text(v), blanks(after)).into()
         }
         ("index", [first, keys @ ..]) => index(first, keys)?,
@@ -242,15 +276,18 @@ fn title(text: &str) -> String {
 }
 
 fn index(value: &Value, keys: &[Value]) -> Result<Value, String> {
-    keys.iter().try_fold(value.clone(), |value, key| match (&value, key) {
-        (Value::Array(list), Value::Number(n)) => n
-            .as_u64()
-            .and_then(|i| list.get(i as usize).cloned())
-            .ok_or_else(|| format!("index {n} out of range")),
-        (Value::Object(map), Value::String(key)) => Ok(map.get(key).cloned().unwrap_or(Value::Null)),
-        (Value::Null, _) => Ok(Value::Null),
-        _ => Err("cannot index this value".into()),
-    })
+    keys.iter()
+        .try_fold(value.clone(), |value, key| match (&value, key) {
+            (Value::Array(list), Value::Number(n)) => n
+                .as_u64()
+                .and_then(|i| list.get(i as usize).cloned())
+                .ok_or_else(|| format!("index {n} out of range")),
+            (Value::Object(map), Value::String(key)) => {
+                Ok(map.get(key).cloned().unwrap_or(Value::Null))
+            }
+            (Value::Null, _) => Ok(Value::Null),
+            _ => Err("cannot index this value".into()),
+        })
 }
 
 /// `%s`, `%v`, `%d`, `%q` and `%%`, with a width such as `%-20s`.
@@ -271,10 +308,13 @@ fn printf(format: &str, args: &[Value]) -> String {
         }
         let text = match chars.next() {
             Some('%') => "%".to_owned(),
-            Some('q') => args.next().map(|v| format!("{:?}", print(v, false))).unwrap_or_default(),
-            Some('s' | 'v' | 'd') => {
-                args.next().map_or_else(|| "%!(MISSING)".into(), |v| print(v, false))
-            }
+            Some('q') => args
+                .next()
+                .map(|v| format!("{:?}", print(v, false)))
+                .unwrap_or_default(),
+            Some('s' | 'v' | 'd') => args
+                .next()
+                .map_or_else(|| "%!(MISSING)".into(), |v| print(v, false)),
             Some(verb) => format!("%!{verb}"),
             None => "%!(NOVERB)".into(),
         };

@@ -89,38 +89,70 @@ mod tests {
     use super::*;
 
     fn render(format: &str, row: Value) -> String {
-        Format::parse(format).and_then(|f| f.render(&[row])).unwrap_or_else(|e| format!("{e}"))
+        Format::parse(format)
+            .and_then(|f| f.render(&[row]))
+            .unwrap_or_else(|e| format!("{e}"))
     }
 
     #[test]
     fn fields_functions_and_pipes() {
-        let row = json!({"Id": "sha256:ab", "Names": ["a", "b"], "Config": {"Env": ["A=1"]}, "N": 3});
+        let row =
+            json!({"Id": "sha256:ab", "Names": ["a", "b"], "Config": {"Env": ["A=1"]}, "N": 3});
         assert_eq!(render("{{.Id}}", row.clone()), "sha256:ab\n");
         assert_eq!(render("{{json .Config.Env}}", row.clone()), "[\"A=1\"]\n");
-        assert_eq!(render("{{join .Names \", \"}}|{{.N}}", row.clone()), "a, b|3\n");
-        assert_eq!(render("{{.Id | upper | printf \"<%s>\"}}", row.clone()), "<SHA256:AB>\n");
+        assert_eq!(
+            render("{{join .Names \", \"}}|{{.N}}", row.clone()),
+            "a, b|3\n"
+        );
+        assert_eq!(
+            render("{{.Id | upper | printf \"<%s>\"}}", row.clone()),
+            "<SHA256:AB>\n"
+        );
         assert_eq!(render("{{index .Names 1}}", row.clone()), "b\n");
-        assert_eq!(render("{{range .Names}}[{{.}}]{{end}}", row.clone()), "[a][b]\n");
-        assert_eq!(render("{{if eq .N 3}}y{{else}}n{{end}}", row.clone()), "y\n");
-        assert_eq!(render("{{range $k, $v := .Config}}{{$k}}={{len $v}}{{end}}", row), "Env=1\n");
+        assert_eq!(
+            render("{{range .Names}}[{{.}}]{{end}}", row.clone()),
+            "[a][b]\n"
+        );
+        assert_eq!(
+            render("{{if eq .N 3}}y{{else}}n{{end}}", row.clone()),
+            "y\n"
+        );
+        assert_eq!(
+            render("{{range $k, $v := .Config}}{{$k}}={{len $v}}{{end}}", row),
+            "Env=1\n"
+        );
     }
 
     #[test]
     fn prints_as_go_does() {
         let row = json!({"L": ["a", "b"], "M": {"x": 1}, "B": true, "Nil": null});
-        assert_eq!(render("{{.L}} {{.M}} {{.B}}", row.clone()), "[a b] map[x:1] true\n");
+        assert_eq!(
+            render("{{.L}} {{.M}} {{.B}}", row.clone()),
+            "[a b] map[x:1] true\n"
+        );
         assert_eq!(render("{{.Nil}}", row), "<no value>\n");
     }
 
     #[test]
     fn tables_have_headings() {
         let row = json!({"ID": "abc", "Names": "web"});
-        assert_eq!(render("table {{.ID}}\\t{{.Names}}", row), "CONTAINER ID   NAMES\nabc            web\n");
+        assert_eq!(
+            render("table {{.ID}}\\t{{.Names}}", row),
+            "CONTAINER ID   NAMES\nabc            web\n"
+        );
     }
 
     #[test]
     fn bad_templates_are_errors() {
-        for bad in ["{{.Id", "{{nosuch .Id}}", "{{end}}", "{{if .X}}", "{{.Id}", "{{\"a}}", "{{.Nope}}"] {
+        for bad in [
+            "{{.Id",
+            "{{nosuch .Id}}",
+            "{{end}}",
+            "{{if .X}}",
+            "{{.Id}",
+            "{{\"a}}",
+            "{{.Nope}}",
+        ] {
             let out = render(bad, json!({"Id": "1"}));
             let opens = bad == "{{.Id}" || out.contains("template");
             assert!(opens, "{bad}: {out}");

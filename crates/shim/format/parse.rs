@@ -11,7 +11,11 @@ pub(crate) struct TemplateError {
 
 impl TemplateError {
     pub(crate) fn new(template: &str, at: usize, message: impl Into<String>) -> Self {
-        Self { template: template.to_owned(), at: at + 1, message: message.into() }
+        Self {
+            template: template.to_owned(),
+            at: at + 1,
+            message: message.into(),
+        }
     }
 }
 
@@ -26,7 +30,12 @@ pub(super) enum Node {
     Print(Pipeline),
     If(Pipeline, Vec<Node>, Vec<Node>),
     With(Pipeline, Vec<Node>, Vec<Node>),
-    Range { vars: Vec<String>, over: Pipeline, body: Vec<Node>, otherwise: Vec<Node> },
+    Range {
+        vars: Vec<String>,
+        over: Pipeline,
+        body: Vec<Node>,
+        otherwise: Vec<Node>,
+    },
     Set(String, Pipeline),
 }
 
@@ -59,10 +68,13 @@ impl Template {
             match node {
                 Node::Text(text) => out.push_str(text),
                 Node::Print(Pipeline(commands)) => {
-                    let last = commands.iter().flat_map(|c| &c.args).find_map(|arg| match arg {
-                        Operand::Field(path) => path.last(),
-                        _ => None,
-                    });
+                    let last = commands
+                        .iter()
+                        .flat_map(|c| &c.args)
+                        .find_map(|arg| match arg {
+                            Operand::Field(path) => path.last(),
+                            _ => None,
+                        });
                     out.push_str(&last.map(|field| name(field)).unwrap_or_default());
                 }
                 _ => {}
@@ -75,13 +87,22 @@ impl Template {
 /// Parses a whole template.
 pub(super) fn parse(source: &str) -> Result<Template, TemplateError> {
     let pieces = split(source)?;
-    let mut parser = Parser { source, pieces, next: 0 };
+    let mut parser = Parser {
+        source,
+        pieces,
+        next: 0,
+    };
     let (nodes, end) = parser.block()?;
     match end {
-        None => Ok(Template { source: source.to_owned(), nodes }),
-        Some((at, word)) => {
-            Err(TemplateError::new(source, at, format!("`{word}` without a beginning")))
-        }
+        None => Ok(Template {
+            source: source.to_owned(),
+            nodes,
+        }),
+        Some((at, word)) => Err(TemplateError::new(
+            source,
+            at,
+            format!("`{word}` without a beginning"),
+        )),
     }
 }
 
@@ -125,7 +146,9 @@ fn split(source: &str) -> Result<Vec<Piece>, TemplateError> {
         pieces.push(Piece::Action(open, tokens));
     }
     let rest = &source[at..];
-    pieces.push(Piece::Text(if trim_next { rest.trim_start() } else { rest }.to_owned()));
+    pieces.push(Piece::Text(
+        if trim_next { rest.trim_start() } else { rest }.to_owned(),
+    ));
     Ok(pieces)
 }
 
@@ -161,12 +184,20 @@ fn tokens(source: &str, mut at: usize) -> Result<(Vec<(usize, Token)>, usize), T
             '$' => {
                 let name = word_length(&rest[1..]);
                 let (path, length) = path(&rest[1 + name..]);
-                (Token::Variable(rest[1..=name].to_owned(), path), 1 + name + length)
+                (
+                    Token::Variable(rest[1..=name].to_owned(), path),
+                    1 + name + length,
+                )
             }
             '-' | '0'..='9' => {
                 let length = 1 + rest[1..].bytes().take_while(u8::is_ascii_digit).count();
                 let number = rest[..length].parse();
-                (number.map(Token::Number).map_err(|_| unexpected(source, at, c))?, length)
+                (
+                    number
+                        .map(Token::Number)
+                        .map_err(|_| unexpected(source, at, c))?,
+                    length,
+                )
             }
             c if c.is_alphabetic() || c == '_' => {
                 let length = word_length(rest);
@@ -184,7 +215,8 @@ fn unexpected(source: &str, at: usize, c: char) -> TemplateError {
 }
 
 fn word_length(text: &str) -> usize {
-    text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len())
+    text.find(|c: char| !c.is_alphanumeric() && c != '_')
+        .unwrap_or(text.len())
 }
 
 /// `.A.B` → its names and length; a lone dot is an empty path.
@@ -260,8 +292,13 @@ impl Parser<'_> {
             }
             [(_, Token::Word(word)), rest @ ..] if word == "range" => {
                 let (vars, rest) = match rest {
-                    [(_, Token::Variable(k, _)), (_, Token::Comma), (_, Token::Variable(v, _)),
-                     (_, Token::Assign), rest @ ..] => (vec![k.clone(), v.clone()], rest),
+                    [
+                        (_, Token::Variable(k, _)),
+                        (_, Token::Comma),
+                        (_, Token::Variable(v, _)),
+                        (_, Token::Assign),
+                        rest @ ..,
+                    ] => (vec![k.clone(), v.clone()], rest),
                     [(_, Token::Variable(v, _)), (_, Token::Assign), rest @ ..] => {
                         (vec![v.clone()], rest)
                     }
@@ -269,7 +306,12 @@ impl Parser<'_> {
                 };
                 let over = self.pipeline(at, rest)?;
                 let (body, otherwise) = self.branches(at, word)?;
-                Ok(Node::Range { vars, over, body, otherwise })
+                Ok(Node::Range {
+                    vars,
+                    over,
+                    body,
+                    otherwise,
+                })
             }
             [(_, Token::Variable(name, _)), (_, Token::Assign), rest @ ..] => {
                 Ok(Node::Set(name.clone(), self.pipeline(at, rest)?))
@@ -287,7 +329,11 @@ impl Parser<'_> {
                 let (no, ender) = self.block()?;
                 match ender {
                     Some((_, ender)) if ender == "end" => Ok((yes, no)),
-                    _ => Err(TemplateError::new(self.source, at, format!("`{word}` without `end`"))),
+                    _ => Err(TemplateError::new(
+                        self.source,
+                        at,
+                        format!("`{word}` without `end`"),
+                    )),
                 }
             }
             None => Err(unclosed()),
@@ -304,7 +350,10 @@ impl Parser<'_> {
             }
             depth == 0 && *token == Token::Pipe
         });
-        parts.map(|part| self.command(at, part)).collect::<Result<_, _>>().map(Pipeline)
+        parts
+            .map(|part| self.command(at, part))
+            .collect::<Result<_, _>>()
+            .map(Pipeline)
     }
 
     fn command(&self, at: usize, tokens: &[(usize, Token)]) -> Result<Command, TemplateError> {
@@ -319,9 +368,17 @@ impl Parser<'_> {
         };
         let args = self.operands(rest)?;
         if function.is_none() && args.len() != 1 {
-            return Err(TemplateError::new(self.source, *first, "a value takes no arguments"));
+            return Err(TemplateError::new(
+                self.source,
+                *first,
+                "a value takes no arguments",
+            ));
         }
-        Ok(Command { at: *first, function, args })
+        Ok(Command {
+            at: *first,
+            function,
+            args,
+        })
     }
 
     fn operands(&self, mut tokens: &[(usize, Token)]) -> Result<Vec<Operand>, TemplateError> {
@@ -342,7 +399,13 @@ impl Parser<'_> {
                     tokens = &rest[close + 1..];
                     Operand::Nested(self.pipeline(*at, &rest[..close])?)
                 }
-                _ => return Err(TemplateError::new(self.source, *at, "unexpected word or sign")),
+                _ => {
+                    return Err(TemplateError::new(
+                        self.source,
+                        *at,
+                        "unexpected word or sign",
+                    ));
+                }
             });
         }
         Ok(out)

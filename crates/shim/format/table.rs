@@ -24,7 +24,10 @@ impl Table {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let cells: Vec<_> = cells.into_iter().map(|c| c.as_ref().replace('\n', " ")).collect();
+        let cells: Vec<_> = cells
+            .into_iter()
+            .map(|c| c.as_ref().replace('\n', " "))
+            .collect();
         self.text.push_str(&cells.join("\t"));
         self.text.push('\n');
     }
@@ -32,7 +35,9 @@ impl Table {
     /// The aligned text.
     pub(crate) fn finish(self) -> String {
         let mut writer = TabWriter::new(Vec::new()).padding(3).minwidth(0);
-        let written = writer.write_all(self.text.as_bytes()).and_then(|()| writer.flush());
+        let written = writer
+            .write_all(self.text.as_bytes())
+            .and_then(|()| writer.flush());
         match (written, writer.into_inner()) {
             (Ok(()), Ok(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
             _ => self.text,

@@ -11,10 +11,14 @@ pub(crate) fn variable(
     environment: &BTreeMap<String, String>,
 ) -> Result<Option<(String, String)>, CliError> {
     match text.split_once('=') {
-        Some(("", _)) => Err(CliError::usage(format!("invalid environment variable `{text}`"))),
+        Some(("", _)) => Err(CliError::usage(format!(
+            "invalid environment variable `{text}`"
+        ))),
         None if text.is_empty() => Err(CliError::usage("an environment variable has no name")),
         Some((name, value)) => Ok(Some((name.to_owned(), value.to_owned()))),
-        None => Ok(environment.get(text).map(|value| (text.to_owned(), value.clone()))),
+        None => Ok(environment
+            .get(text)
+            .map(|value| (text.to_owned(), value.clone()))),
     }
 }
 
@@ -24,7 +28,10 @@ pub(crate) fn read_env_file(
     environment: &BTreeMap<String, String>,
 ) -> Result<Vec<(String, String)>, CliError> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        CliError::new(Kind::Failed, format!("cannot read env file {}: {error}", path.display()))
+        CliError::new(
+            Kind::Failed,
+            format!("cannot read env file {}: {error}", path.display()),
+        )
     })?;
     let mut out = Vec::new();
     for (number, line) in text.lines().enumerate() {
@@ -35,7 +42,10 @@ pub(crate) fn read_env_file(
         let name = line.split('=').next().unwrap_or_default();
         if name.is_empty() || name.contains(char::is_whitespace) {
             let at = format!("{}:{}", path.display(), number + 1);
-            return Err(CliError::new(Kind::Failed, format!("{at}: `{line}` sets no variable")));
+            return Err(CliError::new(
+                Kind::Failed,
+                format!("{at}: `{line}` sets no variable"),
+            ));
         }
         out.extend(variable(line, environment)?);
     }

@@ -9,8 +9,9 @@ use crate::error::CliError;
 /// Reads one `-p`.
 pub(crate) fn ports(text: &str) -> Result<Vec<PublishedPort>, CliError> {
     let bad = |why: &str| {
-        CliError::usage(format!("invalid port `{text}`: {why}"))
-            .hint("write [[IP:]HOST_PORT:]CONTAINER_PORT[/tcp|/udp], e.g. 8080:80 or 127.0.0.1:53:53/udp")
+        CliError::usage(format!("invalid port `{text}`: {why}")).hint(
+            "write [[IP:]HOST_PORT:]CONTAINER_PORT[/tcp|/udp], e.g. 8080:80 or 127.0.0.1:53:53/udp",
+        )
     };
     let (rest, transport) = match text.rsplit_once('/') {
         None => (text, Transport::Tcp),
@@ -31,7 +32,10 @@ pub(crate) fn ports(text: &str) -> Result<Vec<PublishedPort>, CliError> {
         None => None,
         Some(text) => Some(range(text).ok_or_else(|| bad("want a host port from 1 to 65535"))?),
     };
-    if host_range.as_ref().is_some_and(|h| h.len() != container.len()) {
+    if host_range
+        .as_ref()
+        .is_some_and(|h| h.len() != container.len())
+    {
         return Err(bad("the two ranges differ in length"));
     }
     let port = |(i, container_port): (usize, u16)| PublishedPort {
@@ -50,8 +54,12 @@ fn split_host(host: &str) -> Result<(Option<IpAddr>, Option<&str>), String> {
         None => (None, host),
     };
     let ip = ip.map(|ip| ip.trim_start_matches('[').trim_end_matches(']'));
-    let parsed = ip.filter(|ip| !ip.is_empty()).map(str::parse::<IpAddr>).transpose();
-    let parsed = parsed.map_err(|_| format!("`{}` is not an IP address", ip.unwrap_or_default()))?;
+    let parsed = ip
+        .filter(|ip| !ip.is_empty())
+        .map(str::parse::<IpAddr>)
+        .transpose();
+    let parsed =
+        parsed.map_err(|_| format!("`{}` is not an IP address", ip.unwrap_or_default()))?;
     Ok((parsed, Some(port).filter(|p| !p.is_empty())))
 }
 
@@ -86,7 +94,16 @@ mod tests {
         assert_eq!(show("127.0.0.1::80"), "127.0.0.1||80/tcp");
         assert_eq!(show("[::1]:8080:80"), "::1|8080|80/tcp");
         assert_eq!(show("7000-7001:80-81"), "|7000|80/tcp |7001|81/tcp");
-        for bad in ["", "0", "a:b", "70000:80", "1-3:80-81", "80/sctp", "x.y:1:2", "9-8"] {
+        for bad in [
+            "",
+            "0",
+            "a:b",
+            "70000:80",
+            "1-3:80-81",
+            "80/sctp",
+            "x.y:1:2",
+            "9-8",
+        ] {
             assert_eq!(show(bad), "error", "{bad}");
         }
     }

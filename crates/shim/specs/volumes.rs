@@ -40,15 +40,24 @@ pub(crate) fn volume(text: &str, cwd: &Path) -> Result<MountRequest, CliError> {
     let source = match source {
         None => MountSource::Anonymous,
         Some("") => return Err(bad("the source is empty")),
-        Some(path) if path.starts_with(['/', '.', '~']) => {
-            MountSource::Bind { path: absolute(path, cwd), create: true }
-        }
+        Some(path) if path.starts_with(['/', '.', '~']) => MountSource::Bind {
+            path: absolute(path, cwd),
+            create: true,
+        },
         Some(name) if name.contains('/') => {
             return Err(bad("a path must begin with `/`, `./` or `../`"));
         }
-        Some(name) => MountSource::Volume { name: name.into(), labels: Vec::new(), copy_up },
+        Some(name) => MountSource::Volume {
+            name: name.into(),
+            labels: Vec::new(),
+            copy_up,
+        },
     };
-    Ok(MountRequest { target: target.into(), source, read_only })
+    Ok(MountRequest {
+        target: target.into(),
+        source,
+        read_only,
+    })
 }
 
 fn absolute(path: &str, cwd: &Path) -> PathBuf {
@@ -91,7 +100,11 @@ pub(crate) fn tmpfs(text: &str) -> Result<MountRequest, CliError> {
             _ => return Err(bad(format!("option `{option}` is not supported"))),
         }
     }
-    Ok(MountRequest { target: target.into(), source: MountSource::Tmpfs { size, mode }, read_only })
+    Ok(MountRequest {
+        target: target.into(),
+        source: MountSource::Tmpfs { size, mode },
+        read_only,
+    })
 }
 
 #[cfg(test)]
@@ -101,11 +114,17 @@ mod tests {
     #[test]
     fn sources() {
         let source = |text: &str| volume(text, Path::new("/w/d")).map(|m| (m.source, m.read_only));
-        let bind = |path: &str| MountSource::Bind { path: path.into(), create: true };
+        let bind = |path: &str| MountSource::Bind {
+            path: path.into(),
+            create: true,
+        };
         assert_eq!(source("./a:/b").unwrap(), (bind("/w/d/a"), false));
         assert_eq!(source("../a:/b:ro").unwrap(), (bind("/w/a"), true));
         assert_eq!(source("/b").unwrap().0, MountSource::Anonymous);
-        assert!(matches!(source("x:/b:nocopy").unwrap().0, MountSource::Volume { copy_up: false, .. }));
+        assert!(matches!(
+            source("x:/b:nocopy").unwrap().0,
+            MountSource::Volume { copy_up: false, .. }
+        ));
         for bad in ["a/b:/c", ":/c", "x:rel", "x:/", "x:/b:huh", "a:/b:ro:x"] {
             assert!(source(bad).is_err(), "{bad}");
         }
@@ -114,7 +133,13 @@ mod tests {
     #[test]
     fn memory() {
         let mount = tmpfs("/run:size=64m,mode=0700").unwrap();
-        assert_eq!(mount.source, MountSource::Tmpfs { size: Some(64 << 20), mode: Some(0o700) });
+        assert_eq!(
+            mount.source,
+            MountSource::Tmpfs {
+                size: Some(64 << 20),
+                mode: Some(0o700)
+            }
+        );
         assert!(tmpfs("run").is_err() && tmpfs("/x:size=z").is_err() && tmpfs("/x:uid=1").is_err());
     }
 }

@@ -50,7 +50,11 @@ impl Engine {
                 return Err(self.unknown_service(project, service));
             }
         }
-        if plan.actions.iter().all(|a| matches!(a, Action::Keep { .. })) {
+        if plan
+            .actions
+            .iter()
+            .all(|a| matches!(a, Action::Keep { .. }))
+        {
             return self.nothing_to_do(request, plan, observed, events);
         }
         let _lock = self.store.projects().lock(&project.name)?;
@@ -77,8 +81,13 @@ impl Engine {
         let known = project.services.keys().map(String::as_str);
         let message = format!("no such service: {name}");
         if project.disabled.contains_key(name) {
-            let hint = format!("its profiles are off; turn one on with --profile {}",
-                project.disabled[name].profiles.first().map_or("NAME", String::as_str));
+            let hint = format!(
+                "its profiles are off; turn one on with --profile {}",
+                project.disabled[name]
+                    .profiles
+                    .first()
+                    .map_or("NAME", String::as_str)
+            );
             return Error::invalid_hint(message, hint);
         }
         match text::suggest::nearest(name, known) {
@@ -96,7 +105,9 @@ impl Engine {
     ) -> Result<UpOutcome> {
         let mut outcome = UpOutcome::default();
         for action in &plan.actions {
-            let Some(name) = action.service() else { continue };
+            let Some(name) = action.service() else {
+                continue;
+            };
             let found = observed.of(name).into_iter().next();
             let Some(found) = found else { continue };
             events.send(Event::Done {
@@ -106,7 +117,10 @@ impl Engine {
             outcome.containers.push(found.record.clone());
         }
         if request.wait {
-            outcome.containers.iter().try_for_each(|c| self.wait_until_up(c))?;
+            outcome
+                .containers
+                .iter()
+                .try_for_each(|c| self.wait_until_up(c))?;
         }
         Ok(outcome)
     }
@@ -117,16 +131,22 @@ impl Engine {
         let project = &request.project;
         for action in &plan.actions {
             let (id, result) = match action {
-                Action::CreateNetwork { key, name } => {
-                    (format!("Network {name}"), self.project_network(project, key))
-                }
+                Action::CreateNetwork { key, name } => (
+                    format!("Network {name}"),
+                    self.project_network(project, key),
+                ),
                 Action::CreateVolume { key, name } => {
                     let labels = service::volume_labels(project, key).into_iter().collect();
                     let made = self.store.volumes().create(Some(name), &labels);
-                    (format!("Volume {name}"), made.map(drop).map_err(Error::from))
+                    (
+                        format!("Volume {name}"),
+                        made.map(drop).map_err(Error::from),
+                    )
                 }
                 Action::Remove { container } => {
-                    let removed = self.find(container).and_then(|c| self.remove(&c, true, false));
+                    let removed = self
+                        .find(container)
+                        .and_then(|c| self.remove(&c, true, false));
                     (format!("Container {container}"), removed)
                 }
                 _ => continue,
@@ -136,8 +156,14 @@ impl Engine {
                 _ => "Created",
             };
             events.send(match &result {
-                Ok(()) => Event::Done { id, outcome: outcome.into() },
-                Err(_) => Event::Failed { id, outcome: "Error".into() },
+                Ok(()) => Event::Done {
+                    id,
+                    outcome: outcome.into(),
+                },
+                Err(_) => Event::Failed {
+                    id,
+                    outcome: "Error".into(),
+                },
             });
             result?;
         }
@@ -145,13 +171,19 @@ impl Engine {
     }
 
     fn project_network(&self, project: &Project, key: &str) -> Result<()> {
-        let Some(network) = project.networks.get(key) else { return Ok(()) };
+        let Some(network) = project.networks.get(key) else {
+            return Ok(());
+        };
         let mut options = crate::create::network_options();
         options.subnet = network.subnet;
         options.internal = network.internal;
         options.labels = network.labels.clone();
-        options.labels.insert(labels::PROJECT.to_owned(), project.name.clone());
-        options.labels.insert(labels::NETWORK.to_owned(), key.to_owned());
+        options
+            .labels
+            .insert(labels::PROJECT.to_owned(), project.name.clone());
+        options
+            .labels
+            .insert(labels::NETWORK.to_owned(), key.to_owned());
         self.store.networks().ensure(&network.name, &options)?;
         Ok(())
     }
@@ -162,7 +194,10 @@ impl Engine {
             self.store.networks().get(&network.name).map_err(|_| {
                 let name = &network.name;
                 let message = format!("network {name} is declared external and does not exist");
-                Error::invalid_hint(message, format!("make it with `shim network create {name}`"))
+                Error::invalid_hint(
+                    message,
+                    format!("make it with `shim network create {name}`"),
+                )
             })?;
         }
         for volume in project.volumes.values().filter(|v| v.external) {
@@ -189,8 +224,11 @@ struct Run<'a> {
 impl Run<'_> {
     /// Every service on a thread of its own, which waits for those it depends on.
     fn containers(&self, plan: &Plan) -> Result<UpOutcome> {
-        let actions: Vec<&Action> =
-            plan.actions.iter().filter(|action| action.service().is_some()).collect();
+        let actions: Vec<&Action> = plan
+            .actions
+            .iter()
+            .filter(|action| action.service().is_some())
+            .collect();
         let results: Vec<Result<Option<ContainerRecord>>> = std::thread::scope(|scope| {
             let threads: Vec<_> = actions
                 .iter()
@@ -220,12 +258,15 @@ impl Run<'_> {
     /// One service. `None` if something it depends on has failed: that error is enough.
     fn one(&self, action: &Action) -> Result<Option<ContainerRecord>> {
         let name = action.service().unwrap_or_default();
-        let Some(service) = self.request.project.services.get(name) else { return Ok(None) };
+        let Some(service) = self.request.project.services.get(name) else {
+            return Ok(None);
+        };
         let result = self.dependencies(service).and_then(|ready| match ready {
             true => self.container(action, service).map(Some),
             false => Ok(None),
         });
-        self.progress.finish(name, result.as_ref().ok().and_then(Option::as_ref));
+        self.progress
+            .finish(name, result.as_ref().ok().and_then(Option::as_ref));
         result
     }
 
@@ -261,7 +302,10 @@ impl Run<'_> {
         };
         let name = self.request.project.container_name(service, 1);
         let id = format!("Container {name}");
-        self.events.send(Event::Started { id: id.clone(), action: verb.into() });
+        self.events.send(Event::Started {
+            id: id.clone(),
+            action: verb.into(),
+        });
         let result = match (action, found) {
             (Action::Keep { .. } | Action::Start { .. }, Some(found)) => self.keep(found, service),
             (_, found) => self.create(found.map(|f| &f.record), service),
@@ -273,8 +317,14 @@ impl Run<'_> {
             Ok(record)
         });
         self.events.send(match &result {
-            Ok(_) => Event::Done { id, outcome: outcome.into() },
-            Err(_) => Event::Failed { id, outcome: "Error".into() },
+            Ok(_) => Event::Done {
+                id,
+                outcome: outcome.into(),
+            },
+            Err(_) => Event::Failed {
+                id,
+                outcome: "Error".into(),
+            },
         });
         result
     }
@@ -294,7 +344,11 @@ impl Run<'_> {
 
     fn create(&self, old: Option<&ContainerRecord>, service: &Service) -> Result<ContainerRecord> {
         let project = &self.request.project;
-        let (image, _) = self.engine.store.images().resolve(&project.image_name(service))?;
+        let (image, _) = self
+            .engine
+            .store
+            .images()
+            .resolve(&project.image_name(service))?;
         let request = service::request(project, service, &image.config);
         if let Some(old) = old {
             self.engine.remove(old, true, false)?;

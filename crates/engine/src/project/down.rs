@@ -28,13 +28,22 @@ impl Engine {
         let project = &request.project;
         let _lock = self.store.projects().lock(&project.name)?;
         let mut left = self.project_containers(&project.name)?;
-        let services: Vec<&Service> =
-            project.services.values().chain(project.disabled.values()).collect();
+        let services: Vec<&Service> = project
+            .services
+            .values()
+            .chain(project.disabled.values())
+            .collect();
         let known: BTreeSet<&str> = services.iter().map(|s| s.name.as_str()).collect();
-        let service_of =
-            |c: &ContainerView| c.record.labels.get(labels::SERVICE).cloned().unwrap_or_default();
-        let (ours, orphans): (Vec<_>, Vec<_>) =
-            left.drain(..).partition(|c| known.contains(service_of(c).as_str()));
+        let service_of = |c: &ContainerView| {
+            c.record
+                .labels
+                .get(labels::SERVICE)
+                .cloned()
+                .unwrap_or_default()
+        };
+        let (ours, orphans): (Vec<_>, Vec<_>) = left
+            .drain(..)
+            .partition(|c| known.contains(service_of(c).as_str()));
         let mut waves = waves(&services);
         waves.reverse();
         for wave in waves {
@@ -71,7 +80,10 @@ impl Engine {
         waves.reverse();
         for wave in waves {
             let member = |c: &&ContainerView| {
-                c.record.labels.get(labels::SERVICE).is_some_and(|s| wave.contains(s))
+                c.record
+                    .labels
+                    .get(labels::SERVICE)
+                    .is_some_and(|s| wave.contains(s))
             };
             let stop = |container: &ContainerView| {
                 let stopped = self.stop(&container.record, None, request.grace);
@@ -101,7 +113,10 @@ impl Engine {
     ) -> Result<()> {
         let remove = |container: &ContainerView| -> Result<()> {
             let id = format!("Container {}", container.record.name);
-            events.send(Event::Started { id, action: "Stopping".into() });
+            events.send(Event::Started {
+                id,
+                action: "Stopping".into(),
+            });
             let result = match container.observed.is_alive() {
                 true => self.stop(&container.record, None, request.grace),
                 false => Ok(()),
@@ -123,7 +138,9 @@ impl Engine {
                 }),
                 Err(store::Error::NoNetwork(_)) => {}
                 Err(error @ store::Error::InUse { .. }) => {
-                    events.send(Event::Warning { text: error.to_string() });
+                    events.send(Event::Warning {
+                        text: error.to_string(),
+                    });
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -149,8 +166,14 @@ impl Engine {
 fn tell(events: &dyn EventSink, container: &ContainerView, done: &str, result: &Result<()>) {
     let id = format!("Container {}", container.record.name);
     events.send(match result {
-        Ok(()) => Event::Done { id, outcome: done.into() },
-        Err(_) => Event::Failed { id, outcome: "Error".into() },
+        Ok(()) => Event::Done {
+            id,
+            outcome: done.into(),
+        },
+        Err(_) => Event::Failed {
+            id,
+            outcome: "Error".into(),
+        },
     });
 }
 
@@ -161,13 +184,18 @@ fn side_by_side(
 ) -> Result<()> {
     let act = &act;
     let mut errors: Vec<Error> = std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            containers.into_iter().map(|c| scope.spawn(move || act(c))).collect();
+        let threads: Vec<_> = containers
+            .into_iter()
+            .map(|c| scope.spawn(move || act(c)))
+            .collect();
         let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
         };
-        threads.into_iter().filter_map(|thread| join(thread).err()).collect()
+        threads
+            .into_iter()
+            .filter_map(|thread| join(thread).err())
+            .collect()
     });
     match errors.len() {
         0 => Ok(()),

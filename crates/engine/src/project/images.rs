@@ -30,8 +30,10 @@ impl Engine {
                 let reference: Reference = image.parse()?;
                 self.pull(&reference, &Platform::native(), events).map(drop)
             };
-            let threads: Vec<_> =
-                pulls.into_iter().map(|image| scope.spawn(move || pull(image))).collect();
+            let threads: Vec<_> = pulls
+                .into_iter()
+                .map(|image| scope.spawn(move || pull(image)))
+                .collect();
             let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
                 Ok(result) => result,
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -56,7 +58,9 @@ impl Engine {
         events: &dyn EventSink,
     ) -> Result<()> {
         let found = request.project.services.get(service);
-        let Some(build) = found.and_then(|s| s.build.as_ref()) else { return Ok(()) };
+        let Some(build) = found.and_then(|s| s.build.as_ref()) else {
+            return Ok(());
+        };
         let command = build_command(build, tags)?;
         self.build(&command, events).map(drop)
     }
@@ -64,7 +68,10 @@ impl Engine {
 
 fn build_command(build: &Build, tags: &[String]) -> Result<BuildCommand> {
     if build.context.contains("://") || build.context.starts_with("git@") {
-        return Err(Error::invalid(format!("build context {}: only directories work yet", build.context)));
+        return Err(Error::invalid(format!(
+            "build context {}: only directories work yet",
+            build.context
+        )));
     }
     let dockerfile = match &build.dockerfile_inline {
         Some(text) => DockerfileSource::Text(text.clone()),

@@ -29,10 +29,18 @@ impl Observed {
         let mut found: Vec<_> = self
             .containers
             .iter()
-            .filter(|c| c.record.labels.get(labels::SERVICE).is_some_and(|s| s == service))
+            .filter(|c| {
+                c.record
+                    .labels
+                    .get(labels::SERVICE)
+                    .is_some_and(|s| s == service)
+            })
             .collect();
         found.sort_by_key(|c| {
-            c.record.labels.get(labels::NUMBER).and_then(|n| n.parse::<u32>().ok())
+            c.record
+                .labels
+                .get(labels::NUMBER)
+                .and_then(|n| n.parse::<u32>().ok())
         });
         found
     }
@@ -43,8 +51,20 @@ impl Engine {
     pub fn observe_project(&self, project: &Project) -> Result<Observed> {
         let mut observed = Observed {
             containers: self.project_containers(&project.name)?,
-            networks: self.store.networks().list()?.into_iter().map(|n| n.name).collect(),
-            volumes: self.store.volumes().list()?.into_iter().map(|v| v.name).collect(),
+            networks: self
+                .store
+                .networks()
+                .list()?
+                .into_iter()
+                .map(|n| n.name)
+                .collect(),
+            volumes: self
+                .store
+                .volumes()
+                .list()?
+                .into_iter()
+                .map(|v| v.name)
+                .collect(),
             ..Observed::default()
         };
         if let Some(state) = self.store.projects().get(&project.name)? {

@@ -104,7 +104,9 @@ impl fmt::Display for Action {
             Self::CreateVolume { name, .. } => write!(f, "create volume {name}"),
             Self::Remove { container } => write!(f, "remove container {container}"),
             Self::Create { container, .. } => write!(f, "create container {container}"),
-            Self::Recreate { container, reasons, .. } => {
+            Self::Recreate {
+                container, reasons, ..
+            } => {
                 write!(f, "recreate container {container} ({})", reasons.join("; "))
             }
             Self::Start { container, .. } => write!(f, "start container {container}"),
@@ -118,24 +120,30 @@ pub fn plan(request: &UpRequest, observed: &Observed) -> Plan {
     let project = &request.project;
     let wanted = wanted_services(request);
     let mut plan = Plan::default();
-    let built = plan_images(request, observed, &wanted, &mut plan);
+    plan_images(request, observed, &wanted, &mut plan);
     let used = |service: &&Service| wanted.contains(&service.name);
     let services: Vec<&Service> = project.services.values().filter(used).collect();
     for (key, network) in &project.networks {
         let is_used = services.iter().any(|s| uses_network(s, key));
         if is_used && !network.external && !observed.networks.contains(&network.name) {
-            plan.actions.push(Action::CreateNetwork { key: key.clone(), name: network.name.clone() });
+            plan.actions.push(Action::CreateNetwork {
+                key: key.clone(),
+                name: network.name.clone(),
+            });
         }
     }
     for (key, volume) in &project.volumes {
         if !volume.external && !observed.volumes.contains(&volume.name) {
-            plan.actions.push(Action::CreateVolume { key: key.clone(), name: volume.name.clone() });
+            plan.actions.push(Action::CreateVolume {
+                key: key.clone(),
+                name: volume.name.clone(),
+            });
         }
     }
     plan_orphans(request, observed, &mut plan);
     for service in in_order(&services) {
-        let action = plan_container(request, observed, service, &built);
-        plan.actions.push(action);
+        plan.actions
+            .push(plan_container(request, observed, service));
     }
     plan
 }
@@ -149,7 +157,9 @@ pub(super) fn wanted_services(request: &UpRequest) -> BTreeSet<String> {
     let mut wanted = BTreeSet::new();
     let mut queue = request.services.clone();
     while let Some(name) = queue.pop() {
-        let Some(service) = project.services.get(&name) else { continue };
+        let Some(service) = project.services.get(&name) else {
+            continue;
+        };
         if wanted.insert(name) {
             queue.extend(service.depends_on.keys().cloned());
         }
@@ -157,17 +167,21 @@ pub(super) fn wanted_services(request: &UpRequest) -> BTreeSet<String> {
     wanted
 }
 
-/// Plans pulls and builds; gives the names of images that will be new.
+/// Plans pulls, and one build for all services that build the same.
 fn plan_images(
     request: &UpRequest,
     observed: &Observed,
     wanted: &BTreeSet<String>,
     plan: &mut Plan,
-) -> BTreeSet<String> {
+) {
     let project = &request.project;
-    let mut fresh = BTreeSet::new();
+    let mut pulled = BTreeSet::new();
     let mut builds: Vec<(&compose::Build, String, Vec<String>)> = Vec::new();
-    for service in project.services.values().filter(|s| wanted.contains(&s.name)) {
+    for service in project
+        .services
+        .values()
+        .filter(|s| wanted.contains(&s.name))
+    {
         let image = project.image_name(service);
         let present = observed.images.contains_key(&image);
         match &service.build {
@@ -180,20 +194,19 @@ fn plan_images(
                     Some((_, _, tags)) => tags.push(image.clone()),
                     None => builds.push((build, service.name.clone(), vec![image.clone()])),
                 }
-                fresh.insert(image);
             }
             None => {
                 let pull = service.pull_policy == PullPolicy::Always
                     || (!present && service.pull_policy != PullPolicy::Never);
-                if pull && fresh.insert(image.clone()) {
+                if pull && pulled.insert(image.clone()) {
                     plan.actions.push(Action::Pull { image });
                 }
             }
         }
     }
     let builds = builds.into_iter();
-    plan.actions.extend(builds.map(|(_, service, tags)| Action::Build { service, tags }));
-    fresh
+    plan.actions
+        .extend(builds.map(|(_, service, tags)| Action::Build { service, tags }));
 }
 
 fn uses_network(service: &Service, key: &str) -> bool {
@@ -240,20 +253,20 @@ pub(super) fn in_order<'p>(services: &[&'p Service]) -> Vec<&'p Service> {
         }
         out.push(service);
     }
-    by_name.values().for_each(|service| visit(service, &by_name, &mut done, &mut out));
+    by_name
+        .values()
+        .for_each(|service| visit(service, &by_name, &mut done, &mut out));
     out
 }
 
-fn plan_container(
-    request: &UpRequest,
-    observed: &Observed,
-    service: &Service,
-    fresh: &BTreeSet<String>,
-) -> Action {
+fn plan_container(request: &UpRequest, observed: &Observed, service: &Service) -> Action {
     let project = &request.project;
     let (name, container) = (service.name.clone(), project.container_name(service, 1));
     let Some(found) = observed.of(&service.name).into_iter().next() else {
-        return Action::Create { service: name, container };
+        return Action::Create {
+            service: name,
+            container,
+        };
     };
     let mut reasons = Vec::new();
     if request.force_recreate {
@@ -267,8 +280,7 @@ fn plan_container(
         Some(id) if *id != found.record.image.id.as_str() => {
             reasons.push("the image has changed".to_owned());
         }
-        // It is known only after the build whether anything is different.
-        _ if fresh.contains(&image) => {}
+        // Of an image that is pulled or built first, `apply` finds out.
         _ => {}
     }
     match observed.fingerprints.get(found.record.id.as_str()) {
@@ -279,14 +291,143 @@ fn plan_container(
             };
             let new = compose::fingerprint(service);
             reasons.extend(compose::changed_fields(old, &new).iter().map(|change| {
-                format!("{} {} → {}", change.field, shown(&change.old), shown(&change.new))
+                format!(
+                    "{} {} → {}",
+                    change.field,
+                    shown(&change.old),
+                    shown(&change.new)
+                )
             }));
         }
         None => reasons.push("it is not known what it was made from".to_owned()),
     }
     match (reasons.is_empty(), found.observed.is_alive()) {
-        (false, _) => Action::Recreate { service: name, container, reasons },
-        (true, true) => Action::Keep { service: name, container },
-        (true, false) => Action::Start { service: name, container },
+        (false, _) => Action::Recreate {
+            service: name,
+            container,
+            reasons,
+        },
+        (true, true) => Action::Keep {
+            service: name,
+            container,
+        },
+        (true, false) => Action::Start {
+            service: name,
+            container,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use super::*;
+
+    struct Text(&'static str);
+
+    impl compose::Files for Text {
+        fn read(&self, path: &Path) -> io::Result<String> {
+            match path == Path::new("/p/compose.yaml") {
+                true => Ok(self.0.to_owned()),
+                false => Err(io::ErrorKind::NotFound.into()),
+            }
+        }
+
+        fn exists(&self, path: &Path) -> bool {
+            path == Path::new("/p/compose.yaml")
+        }
+    }
+
+    const THREE: &str = "
+services:
+  web: { build: ., depends_on: [api], ports: ['3000:3000'] }
+  api: { build: ., depends_on: [db], environment: { DEBUG: 'True' } }
+  db: { image: 'postgres:latest', volumes: ['data:/var/lib/postgresql/data'] }
+volumes: { data: }
+";
+
+    fn request(text: &'static str) -> UpRequest {
+        let loaded = compose::load(
+            &compose::LoadRequest {
+                files: vec!["/p/compose.yaml".into()],
+                project_directory: "/p".into(),
+                ..compose::LoadRequest::default()
+            },
+            &Text(text),
+        );
+        UpRequest {
+            project: loaded.project.expect("the file is right"),
+            services: Vec::new(),
+            build: false,
+            force_recreate: false,
+            remove_orphans: false,
+            wait: false,
+        }
+    }
+
+    fn lines(plan: &Plan) -> Vec<String> {
+        plan.actions.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_empty_store_gets_everything_in_order() {
+        let plan = plan(&request(THREE), &Observed::default());
+        assert_eq!(
+            lines(&plan),
+            [
+                "pull image postgres:latest",
+                "build image p-api, p-web",
+                "create network p_default",
+                "create volume p_data",
+                "create container p-db-1",
+                "create container p-api-1",
+                "create container p-web-1",
+            ]
+        );
+    }
+
+    #[test]
+    fn only_what_was_named_and_what_it_needs() {
+        let mut request = request(THREE);
+        request.services = vec!["api".into()];
+        let plan = plan(&request, &Observed::default());
+        assert!(lines(&plan).contains(&"create container p-db-1".to_owned()));
+        assert!(
+            !lines(&plan).iter().any(|line| line.contains("web")),
+            "{plan:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_there_is_not_made_again() {
+        let request = request(THREE);
+        let mut observed = Observed {
+            networks: vec!["p_default".into()],
+            volumes: vec!["p_data".into()],
+            ..Observed::default()
+        };
+        for image in ["postgres:latest", "p-api", "p-web"] {
+            observed.images.insert(image.into(), "sha256:1".into());
+        }
+        let plan = plan(&request, &observed);
+        assert!(
+            lines(&plan)
+                .iter()
+                .all(|line| line.starts_with("create container")),
+            "{plan:?}"
+        );
+    }
+
+    #[test]
+    fn waves_follow_dependencies() {
+        let request = request(THREE);
+        let services: Vec<&Service> = request.project.services.values().collect();
+        let names: Vec<&str> = in_order(&services)
+            .iter()
+            .map(|s| s.name.as_str())
+            .collect();
+        assert_eq!(names, ["db", "api", "web"]);
     }
 }

@@ -5,17 +5,18 @@ use model::image::{ImageConfig, ImageHealth};
 use model::{HealthCheck, PublishedPort};
 
 use super::labels;
-use crate::{
-    MountRequest, MountSource, NetworkAttachment, NetworkRequest, PullPolicy, RunRequest,
-};
+use crate::{MountRequest, MountSource, NetworkAttachment, NetworkRequest, PullPolicy, RunRequest};
 
 /// The container that a service wants. `image` is what it will run.
 pub(super) fn request(project: &Project, service: &Service, image: &ImageConfig) -> RunRequest {
-    let (set, unset): (Vec<_>, Vec<_>) =
-        service.environment.iter().partition(|(_, value)| value.is_some());
+    let (set, unset): (Vec<_>, Vec<_>) = service
+        .environment
+        .iter()
+        .partition(|(_, value)| value.is_some());
     let hosts = service.extra_hosts.iter();
-    let (gateway, extra_hosts): (Vec<_>, Vec<_>) =
-        hosts.cloned().partition(|(_, address)| address == "host-gateway");
+    let (gateway, extra_hosts): (Vec<_>, Vec<_>) = hosts
+        .cloned()
+        .partition(|(_, address)| address == "host-gateway");
     RunRequest {
         image: project.image_name(service),
         // `up` has pulled and built already.
@@ -41,7 +42,10 @@ pub(super) fn request(project: &Project, service: &Service, image: &ImageConfig)
         tty: service.tty,
         stdin_open: service.stdin_open,
         restart: Some(service.restart),
-        health: service.health.as_ref().map(|health| health_check(health, image)),
+        health: service
+            .health
+            .as_ref()
+            .map(|health| health_check(health, image)),
         stop_signal: service.stop_signal.clone(),
         stop_timeout: service.stop_grace_period,
         platform: service.platform.clone(),
@@ -55,30 +59,51 @@ fn mounts(project: &Project, service: &Service) -> Vec<MountRequest> {
         read_only: mount.read_only,
         source: match &mount.kind {
             VolumeKind::Named { volume, copy_up } => MountSource::Volume {
-                name: project.volumes.get(volume).map_or_else(|| volume.clone(), |v| v.name.clone()),
+                name: project
+                    .volumes
+                    .get(volume)
+                    .map_or_else(|| volume.clone(), |v| v.name.clone()),
                 labels: volume_labels(project, volume),
                 copy_up: *copy_up,
             },
             VolumeKind::Anonymous { .. } => MountSource::Anonymous,
-            VolumeKind::Bind { source, create_host_path } => {
-                MountSource::Bind { path: source.clone(), create: *create_host_path }
-            }
-            VolumeKind::Tmpfs { size, mode } => MountSource::Tmpfs { size: *size, mode: *mode },
+            VolumeKind::Bind {
+                source,
+                create_host_path,
+            } => MountSource::Bind {
+                path: source.clone(),
+                create: *create_host_path,
+            },
+            VolumeKind::Tmpfs { size, mode } => MountSource::Tmpfs {
+                size: *size,
+                mode: *mode,
+            },
         },
     });
     let tmpfs = service.tmpfs.iter().map(|mount| MountRequest {
         target: mount.target.clone(),
         read_only: mount.read_only,
-        source: MountSource::Tmpfs { size: mount.size, mode: mount.mode },
+        source: MountSource::Tmpfs {
+            size: mount.size,
+            mode: mount.mode,
+        },
     });
     volumes.chain(tmpfs).collect()
 }
 
 /// A project volume's own labels, and those that tell whose it is.
 pub(super) fn volume_labels(project: &Project, key: &str) -> Vec<(String, String)> {
-    let own = project.volumes.get(key).into_iter().flat_map(|v| v.labels.clone());
-    let ours = [(labels::PROJECT, project.name.as_str()), (labels::VOLUME, key)];
-    own.chain(ours.map(|(k, v)| (k.to_owned(), v.to_owned()))).collect()
+    let own = project
+        .volumes
+        .get(key)
+        .into_iter()
+        .flat_map(|v| v.labels.clone());
+    let ours = [
+        (labels::PROJECT, project.name.as_str()),
+        (labels::VOLUME, key),
+    ];
+    own.chain(ours.map(|(k, v)| (k.to_owned(), v.to_owned())))
+        .collect()
 }
 
 fn port(port: &compose::Port) -> PublishedPort {
@@ -119,7 +144,11 @@ fn network(project: &Project, service: &Service) -> NetworkRequest {
 }
 
 fn labels_of(project: &Project, service: &Service) -> Vec<(String, String)> {
-    let files: Vec<_> = project.files.iter().map(|f| f.display().to_string()).collect();
+    let files: Vec<_> = project
+        .files
+        .iter()
+        .map(|f| f.display().to_string())
+        .collect();
     let ours = [
         (labels::PROJECT, project.name.clone()),
         (labels::SERVICE, service.name.clone()),
@@ -135,13 +164,14 @@ fn labels_of(project: &Project, service: &Service) -> Vec<(String, String)> {
 /// A service's health check over its image's, field by field, then docker's defaults.
 fn health_check(health: &Health, image: &ImageConfig) -> Option<HealthCheck> {
     let base = image.config.healthcheck.clone().unwrap_or_default();
-    let nanos = |d: Option<std::time::Duration>, default| d.map_or(default, |d| d.as_nanos() as u64);
+    let nanos =
+        |d: Option<std::time::Duration>, default| d.map_or(default, |d| d.as_nanos() as u64);
     let test = match &health.test {
         None => base.test,
         Some(HealthTest::Disabled) => return None,
-        Some(HealthTest::Command(argv)) => {
-            std::iter::once("CMD".to_owned()).chain(argv.iter().cloned()).collect()
-        }
+        Some(HealthTest::Command(argv)) => std::iter::once("CMD".to_owned())
+            .chain(argv.iter().cloned())
+            .collect(),
         Some(HealthTest::Shell(line)) => vec!["CMD-SHELL".to_owned(), line.clone()],
     };
     let merged = ImageHealth {

@@ -37,7 +37,10 @@ impl Progress {
             if let Some(record) = done.get(service) {
                 return record.clone();
             }
-            done = self.changed.wait(done).unwrap_or_else(PoisonError::into_inner);
+            done = self
+                .changed
+                .wait(done)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -53,11 +56,17 @@ impl Engine {
         loop {
             let observed = self.observe(record)?;
             match (condition, &observed) {
-                (Condition::Started, Liveness::Running(_) | Liveness::Exited(_)) => return Ok(true),
+                (Condition::Started, Liveness::Running(_) | Liveness::Exited(_)) => {
+                    return Ok(true);
+                }
                 (Condition::CompletedSuccessfully, Liveness::Exited(exit)) => {
                     return match exit.code {
                         0 => Ok(true),
-                        code => Err(self.failed(record, service, &format!("ended with exit code {code}"))),
+                        code => Err(self.failed(
+                            record,
+                            service,
+                            &format!("ended with exit code {code}"),
+                        )),
                     };
                 }
                 (Condition::Healthy, Liveness::Exited(exit)) => {
@@ -101,7 +110,10 @@ impl Engine {
     /// A dependency's failure, with the last lines that it wrote.
     fn failed(&self, record: &ContainerRecord, service: &str, what: &str) -> Error {
         let mut lines: Vec<String> = Vec::new();
-        let query = crate::LogQuery { tail: Some(TAIL_LINES), ..crate::LogQuery::default() };
+        let query = crate::LogQuery {
+            tail: Some(TAIL_LINES),
+            ..crate::LogQuery::default()
+        };
         let _ = self.logs(record, &query, &mut |line| {
             let text = String::from_utf8_lossy(&line.bytes);
             lines.push(format!("  {}", text.trim_end()));
