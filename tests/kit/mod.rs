@@ -162,30 +162,11 @@ impl Shim {
 
     /// Runs `shim ARGS` with this standard input.
     pub(crate) fn run_with(&self, args: &[&str], input: &[u8]) -> Outcome {
-        let mut command = self.command(args);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        let input = input.to_vec();
-        let feeder = std::thread::spawn(move || {
-            // A program that does not read is no concern of ours.
-            let _ = stdin.write_all(&input);
-        });
-        let output = child.wait_with_output().unwrap();
-        feeder.join().unwrap();
-        let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
-        Outcome {
-            command: format!("shim {}", args.join(" ")),
-            code: output
-                .status
-                .code()
-                .unwrap_or_else(|| 128 + signal.unwrap_or(0)),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Outcome::of(
+            &mut self.command(args),
+            &format!("shim {}", args.join(" ")),
+            input,
+        )
     }
 
     /// Runs `shim ARGS`, which must succeed; its standard output without the last
@@ -218,6 +199,33 @@ impl Drop for Shim {
 }
 
 impl Outcome {
+    /// Runs a command, called `name` in messages, with this standard input.
+    pub(crate) fn of(command: &mut Command, name: &str, input: &[u8]) -> Self {
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_vec();
+        let feeder = std::thread::spawn(move || {
+            // A program that does not read is no concern of ours.
+            let _ = stdin.write_all(&input);
+        });
+        let output = child.wait_with_output().unwrap();
+        feeder.join().unwrap();
+        let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+        Self {
+            command: name.to_owned(),
+            code: output
+                .status
+                .code()
+                .unwrap_or_else(|| 128 + signal.unwrap_or(0)),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     /// It must have succeeded; its standard output without the last line's end.
     pub(crate) fn succeeded(self) -> String {
         assert_eq!(
