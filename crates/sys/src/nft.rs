@@ -4,7 +4,7 @@
 //! In the words of the `nft` program:
 //!
 //! ```text
-//! table ip shim
+//! table ip shim                  # these two only to replace what is there
 //! delete table ip shim
 //! table ip shim {
 //!     chain prerouting {
@@ -54,14 +54,17 @@ const NFT_REG_1: u32 = 1;
 const NFT_META_MARK: u32 = 3;
 const NFT_META_L4PROTO: u32 = 16;
 
-/// Replaces the ruleset of the calling thread's network namespace: TCP and UDP that comes in
-/// for other machines goes to the transparent sockets at `port` instead, and packets with
-/// mark `mark` are those that must be routed to this machine.
-pub fn load_transparent_proxy(port: u16, mark: u32) -> Result<()> {
+/// Gives the calling thread's network namespace its ruleset: TCP and UDP that comes in for
+/// other machines goes to the transparent sockets at `port` instead, and packets with mark
+/// `mark` are those that must be routed to this machine.
+///
+/// With `replace`, a ruleset of ours that is there already makes way. Destroying it costs a
+/// few milliseconds, so a namespace that was just made is better loaded without.
+pub fn load_transparent_proxy(port: u16, mark: u32, replace: bool) -> Result<()> {
     let fail = |error: io::Error| Error::new("load", RULESET, error);
     let netfilter = Some(rustix::net::netlink::NETFILTER);
     let socket = netlink::open(netfilter, "an nf_tables socket")?;
-    let batch = transparent_proxy(port, mark);
+    let batch = transparent_proxy(port, mark, replace);
     netlink::send(socket.as_fd(), &batch.bytes).map_err(fail)?;
     let mut buffer = [0; 16 * 1024];
     let mut answered = 0;
@@ -72,13 +75,15 @@ pub fn load_transparent_proxy(port: u16, mark: u32) -> Result<()> {
     Ok(())
 }
 
-fn transparent_proxy(port: u16, mark: u32) -> Batch {
+fn transparent_proxy(port: u16, mark: u32, replace: bool) -> Batch {
     let table = |a: &mut Attributes| a.text(1, TABLE);
     let mut batch = Batch::default();
     batch.frame(NFNL_MSG_BATCH_BEGIN);
-    // Added first so that the deletion finds one, whatever was there.
-    batch.message(NFT_MSG_NEWTABLE, NLM_F_CREATE, table);
-    batch.message(NFT_MSG_DELTABLE, 0, table);
+    if replace {
+        // Added first so that the deletion finds one, whatever was there.
+        batch.message(NFT_MSG_NEWTABLE, NLM_F_CREATE, table);
+        batch.message(NFT_MSG_DELTABLE, 0, table);
+    }
     batch.message(NFT_MSG_NEWTABLE, NLM_F_CREATE, table);
     batch.message(NFT_MSG_NEWCHAIN, NLM_F_CREATE, |a| {
         a.text(1, TABLE);
@@ -264,8 +269,8 @@ mod tests {
         // A thread of its own: its network namespace ends with it.
         std::thread::spawn(|| {
             crate::net::new_namespace().unwrap();
-            load_transparent_proxy(4321, 1).unwrap();
-            load_transparent_proxy(4322, 1).unwrap();
+            load_transparent_proxy(4321, 1, false).unwrap();
+            load_transparent_proxy(4322, 1, true).unwrap();
         })
         .join()
         .unwrap();

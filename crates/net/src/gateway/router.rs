@@ -336,6 +336,7 @@ fn configure(route: &Route, wire: &Wire) -> Result<()> {
 }
 
 fn open(adopt: Option<OwnedFd>) -> Result<(Inside, Transparent)> {
+    let replace = adopt.is_some();
     let home = match adopt {
         Some(namespace) => {
             sys::net::enter_namespace(namespace.as_fd())?;
@@ -348,7 +349,7 @@ fn open(adopt: Option<OwnedFd>) -> Result<(Inside, Transparent)> {
     route.set_up(LOOPBACK)?;
     let transparent = transparent_sockets()?;
     let port = local_port(&transparent.tcp)?;
-    sys::nft::load_transparent_proxy(port, MARK)?;
+    sys::nft::load_transparent_proxy(port, MARK, replace)?;
     route.add_mark_rule(MARK, TABLE)?;
     route.add_local_everything(TABLE, LOOPBACK)?;
     Ok((
