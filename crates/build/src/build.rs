@@ -289,10 +289,11 @@ fn export(
     config.rootfs.kind = "layers".into();
     config.rootfs.diff_ids = snapshot.diff_ids();
     config.history = snapshot.history;
-    config.created = Some(snapshot.created.unwrap_or_else(|| now(request)));
+    let created = snapshot.created.unwrap_or_else(|| now(request));
     for entry in &mut config.history {
-        entry.created.get_or_insert_with(|| now(request));
+        entry.created.get_or_insert_with(|| created.clone());
     }
+    config.created = Some(created);
     let image = store.images().create(&config, &snapshot.layers, None)?;
     for tag in &request.tags {
         store.images().tag(&image.id, tag)?;

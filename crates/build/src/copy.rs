@@ -113,7 +113,13 @@ impl Execution<'_> {
         };
         let found = match tree.map(|tree| source::find(tree, text)).transpose() {
             Ok(found) => found.unwrap_or_default(),
-            Err(SourceError::Sys(error)) => return Err(error.into()),
+            Err(SourceError::Sys(error)) => {
+                let at = step.at.clone();
+                return Err(BuildError::Write {
+                    at,
+                    source: error.into(),
+                });
+            }
             Err(SourceError::Pattern(problem)) => return Err(instruction(problem)),
         };
         if found.is_empty() && !source::has_wildcard(text) {
@@ -187,13 +193,12 @@ impl Execution<'_> {
             for item in items {
                 match item {
                     Item::Inline { name, content } => {
-                        let dest = format!("{}{name}", copy.dest);
-                        let dest = match copy.dest.ends_with('/') {
-                            true => &dest,
-                            false => &copy.dest,
-                        };
-                        let names = upper.resolve(dest.as_ref())?.names;
-                        upper.write_file(&names, content.as_bytes(), attributes)?;
+                        let mut target = upper.resolve(copy.dest.as_ref())?;
+                        let inside = matches!(target.node, Some(Node::Dir(_)));
+                        if inside || copy.dest.ends_with('/') {
+                            target.names.push(name.into());
+                        }
+                        upper.write_file(&target.names, content.as_bytes(), attributes)?;
                     }
                     Item::Found(things) => {
                         for thing in things {

@@ -1,6 +1,6 @@
 //! RUN.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -157,6 +157,7 @@ impl Execution<'_> {
 
     fn mounts(&self, run: &RunOp, step: &PlannedStep, dir: &Path) -> Result<Mounts> {
         let mut mounts = Mounts::default();
+        let mut locked_dirs = BTreeSet::new();
         if let Some(script) = &run.script {
             let source = dir.join("script");
             let failed = |e| Error::new("write", source.to_string_lossy(), e);
@@ -183,7 +184,7 @@ impl Execution<'_> {
                 } => {
                     let source = self.cache_mount(id, *mode, *owner)?;
                     if *locked {
-                        mounts.locks.push(lock(&source)?);
+                        locked_dirs.insert(source.clone());
                     }
                     MountKind::Bind { source }
                 }
@@ -199,6 +200,10 @@ impl Execution<'_> {
                 kind,
                 read_only: mount.read_only,
             });
+        }
+        // Each once, and in an order that all steps share, so that none wait in a circle.
+        for dir in locked_dirs {
+            mounts.locks.push(lock(&dir)?);
         }
         Ok(mounts)
     }

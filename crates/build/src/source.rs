@@ -34,7 +34,7 @@ pub(crate) fn find(tree: &Dir, pattern: &str) -> Result<Vec<Found>, SourceError>
     let prefix = names[..literal].join("/");
     let mut found = Vec::new();
     if literal == names.len() {
-        let node = tree.resolve(OsStr::new(&prefix), true)?.node;
+        let node = existing(tree, &prefix)?;
         let name = names.last().map_or_else(OsString::new, OsString::from);
         found.extend(node.map(|node| Found { name, node }));
         return Ok(found);
@@ -43,10 +43,19 @@ pub(crate) fn find(tree: &Dir, pattern: &str) -> Result<Vec<Found>, SourceError>
     let globs: Vec<_> = globs
         .collect::<Result<_, _>>()
         .map_err(|bad| SourceError::Pattern(bad.to_string()))?;
-    if let Some(Node::Dir(dir)) = tree.resolve(OsStr::new(&prefix), true)?.node {
+    if let Some(Node::Dir(dir)) = existing(tree, &prefix)? {
         expand(tree, &dir, &globs, &mut found)?;
     }
     Ok(found)
+}
+
+/// What is at `path`; below a file there is nothing.
+fn existing(tree: &Dir, path: &str) -> Result<Option<Node>, SourceError> {
+    match tree.resolve(OsStr::new(path), true) {
+        Ok(found) => Ok(found.node),
+        Err(error) if error.errno() == Some(rustix::io::Errno::NOTDIR) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn expand(

@@ -153,6 +153,10 @@ fn copies_files_and_directories_as_buildkit_does() {
             "WORKDIR /w\nCOPY ./a.txt .",
             &["d755 0:0 w", "f644 0:0 w/a.txt \"a\""],
         ),
+        (
+            "COPY <<f /srv\nin\nf",
+            &["d750 7:8 srv", "f644 0:0 srv/f \"in\""],
+        ),
         ("COPY ../../a.txt /x", &["f644 0:0 x \"a\""]),
     ] {
         let built = bench.build(&format!("FROM base\n{copy}\n"));
@@ -265,10 +269,16 @@ fn links_of_the_context_lead_nowhere_outside() {
         "l777 0:0 x/passwd -> /etc/passwd",
     ];
     assert_eq!(built.last_layer(), layer);
+    let error = bench.fails("FROM base\nCOPY loop /x\n");
+    assert!(
+        error.starts_with("Dockerfile:2: `COPY loop /x`: cannot copy: "),
+        "{error}"
+    );
+    assert!(error.contains("symbolic links"), "{error}");
     assert!(
         bench
-            .fails("FROM base\nCOPY loop /x\n")
-            .contains("symbolic links")
+            .fails("FROM base\nCOPY dir/file/x /x\n")
+            .contains("no `dir/file/x`")
     );
 }
 
@@ -649,6 +659,8 @@ fn mounts_show_what_they_should() {
          RUN --mount=type=bind,target=/src cat /src/src/main > /a\n\
          RUN --mount=type=bind,from=other,source=/o,target=/o cat /o > /b\n\
          RUN --mount=type=cache,target=/cache echo x >> /cache/n && cat /cache/n > /c\n\
+         RUN --mount=type=cache,id=l,sharing=locked,target=/1 \
+             --mount=type=cache,id=l,sharing=locked,target=/2 touch /1/t && ls /2/t\n\
          RUN --mount=type=tmpfs,target=/scratch touch /scratch/t\n";
     let built = bench.build(file);
     assert_eq!(built.read("/a"), "source");
