@@ -10,6 +10,11 @@
 //! Four kinds of threads that share one table, [`world`]. `control` and `router` may do what
 //! it takes to make links, namespaces and low ports, and read nothing that a container sent;
 //! `front` and the workers read that, and may do nothing.
+//!
+//! What it does not do: the kernel accepts a container's connection before we know whether
+//! the other machine does, so a refusal looks like a connection that is reset at once; only
+//! TCP and UDP leave, so `ping` works within a network only; and IPv6 is spoken with clients
+//! of published ports, not inside.
 
 use std::fs::{self, File};
 use std::io::Write;
