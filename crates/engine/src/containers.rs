@@ -233,7 +233,8 @@ impl Engine {
             Err(store::Error::NoContainer(_) | store::Error::NoVolume(_)) => Ok(()),
             other => other,
         };
-        // The supervisor of a `--rm` container may be first.
+        // Nobody starts it in between. The supervisor of a `--rm` container may be first.
+        let _lock = self.store.containers().lock(&record.id);
         gone(self.store.containers().remove(&record.id))?;
         let _ = std::fs::remove_dir_all(self.settings.container_run_dir(&record.id));
         if volumes || record.auto_remove {

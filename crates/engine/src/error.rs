@@ -14,19 +14,19 @@ pub enum Error {
     Store(#[from] store::Error),
     /// A registry refused.
     #[error(transparent)]
-    Registry(#[from] registry::Error),
+    Registry(Box<registry::Error>),
     /// The kernel refused.
     #[error(transparent)]
     Sys(#[from] sys::Error),
     /// The gateway could not be started or spoken to.
     #[error(transparent)]
-    Net(#[from] net::Error),
+    Net(Box<net::Error>),
     /// Not an image reference.
     #[error(transparent)]
     Reference(#[from] model::reference::ReferenceError),
     /// A build failed.
     #[error(transparent)]
-    Build(#[from] build::BuildError),
+    Build(Box<build::BuildError>),
     /// A container's process did not come to life.
     #[error("cannot start container {name}: {message}")]
     Start {
@@ -122,6 +122,24 @@ fn join(errors: &[Error]) -> String {
         }
     }
     out
+}
+
+impl From<registry::Error> for Error {
+    fn from(error: registry::Error) -> Self {
+        Self::Registry(Box::new(error))
+    }
+}
+
+impl From<build::BuildError> for Error {
+    fn from(error: build::BuildError) -> Self {
+        Self::Build(Box::new(error))
+    }
+}
+
+impl From<net::Error> for Error {
+    fn from(error: net::Error) -> Self {
+        Self::Net(Box::new(error))
+    }
 }
 
 impl Error {

@@ -83,6 +83,6 @@ impl Engine {
 }
 
 /// This moment, RFC 3339 with nanoseconds in UTC.
-pub(crate) fn now() -> String {
+pub fn now() -> String {
     format!("{:.9}", jiff::Timestamp::now())
 }

@@ -52,28 +52,6 @@ impl Interrupt {
     }
 }
 
-/// Shows what the containers write from now on, each line behind its service's name.
-pub(crate) fn logs(
-    engine: &Engine,
-    project: &Project,
-    containers: &[ContainerRecord],
-    interrupted: &Interrupt,
-    host: &Host,
-) -> Result<(), CliError> {
-    let stop = || interrupted.seen();
-    show(
-        engine,
-        project,
-        containers,
-        &LogQuery {
-            follow: true,
-            ..LogQuery::default()
-        },
-        &stop,
-        host,
-    )
-}
-
 /// Shows containers' logs side by side.
 pub(crate) fn show(
     engine: &Engine,

@@ -1,13 +1,19 @@
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
-use engine::Engine;
+use compose::Project;
 use engine::project::{DownRequest, UpRequest, plan};
+use engine::{Engine, LogQuery};
 
+use super::follow::Interrupt;
 use crate::cli::ProjectArgs;
 use crate::error::CliError;
 use crate::host::Host;
 use crate::render::{Renderer, Style};
+
+/// 128 and the number of SIGINT, as docker compose has it.
+const INTERRUPTED: u8 = 130;
 
 /// Builds, makes and starts the services of this directory's compose file.
 #[derive(Args)]
@@ -63,22 +69,52 @@ pub(crate) fn run(args: &UpArgs, host: &Host, project: &ProjectArgs) -> Result<E
             plan.orphans.join(", ")
         ));
     }
-    let interrupted = super::follow::Interrupt::catch()?;
     let renderer = Renderer::new(Style::for_host(host, false));
-    let outcome = engine.up(&request, &plan, &observed, &renderer);
-    drop(renderer);
-    let outcome = outcome?;
     if args.detach || args.wait {
+        engine.up(&request, &plan, &observed, &renderer)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let begun = engine::now();
+    let interrupted = super::follow::Interrupt::catch()?;
+    let done = AtomicBool::new(false);
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(|| end_early(&engine, &request.project, &interrupted, &done));
+        let outcome = engine.up(&request, &plan, &observed, &renderer);
+        done.store(true, Ordering::SeqCst);
+        outcome
+    });
+    drop(renderer);
+    let containers = outcome?.containers;
+    let query = LogQuery {
+        follow: true,
+        since: Some(begun),
+        ..LogQuery::default()
+    };
     foreground(
         &engine,
         request,
-        &outcome.containers,
+        &containers,
+        &query,
         &interrupted,
         args,
         host,
     )
+}
+
+/// An interrupt while containers are still being started: those that run are stopped,
+/// and the rest never comes.
+fn end_early(engine: &Engine, project: &Project, interrupted: &Interrupt, done: &AtomicBool) {
+    while !interrupted.seen() {
+        if done.load(Ordering::SeqCst) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    if !done.load(Ordering::SeqCst) {
+        super::status("Interrupted; stopping.");
+        let _ = engine.kill_project(project);
+        std::process::exit(INTERRUPTED.into());
+    }
 }
 
 /// Shows what the containers write until all have ended or the user interrupts; then
@@ -87,11 +123,13 @@ fn foreground(
     engine: &Engine,
     request: UpRequest,
     containers: &[engine::ContainerRecord],
-    interrupted: &super::follow::Interrupt,
+    query: &LogQuery,
+    interrupted: &Interrupt,
     args: &UpArgs,
     host: &Host,
 ) -> Result<ExitCode, CliError> {
-    super::follow::logs(engine, &request.project, containers, interrupted, host)?;
+    let stop = || interrupted.seen();
+    super::follow::show(engine, &request.project, containers, query, &stop, host)?;
     if !interrupted.seen() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -113,5 +151,5 @@ fn foreground(
         interrupted.release();
         result
     })?;
-    Ok(ExitCode::from(130))
+    Ok(ExitCode::from(INTERRUPTED))
 }
