@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{FileType, Uid};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Uid};
 use sys::pty::WindowSize;
 
 /// The standard streams of a new process.
@@ -91,5 +91,23 @@ fn give(stream: BorrowedFd<'_>, uid: u32) {
     if terminal || kind == FileType::Fifo {
         // Failing that, the program still has its open descriptor.
         let _ = rustix::fs::fchown(stream, Some(Uid::from_raw(uid)), None);
+    }
+}
+
+/// libcontainer replaces a stream on the host's `/dev/null` by one on the container's, but
+/// opens that for reading only: writing to it would fail.
+pub(crate) fn reopen_null_streams() {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    let Ok(null) = rustix::fs::openat(CWD, "/dev/null", flags, Mode::empty()) else {
+        return;
+    };
+    let number = |fd: BorrowedFd<'_>| rustix::fs::fstat(fd).map(|stat| stat.st_rdev).ok();
+    let wanted = number(null.as_fd());
+    // Where it fails, the stream is as good as before.
+    if number(rustix::stdio::stdout()) == wanted {
+        let _ = rustix::stdio::dup2_stdout(&null);
+    }
+    if number(rustix::stdio::stderr()) == wanted {
+        let _ = rustix::stdio::dup2_stderr(&null);
     }
 }

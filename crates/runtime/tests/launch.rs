@@ -391,6 +391,16 @@ fn the_network_namespace_is_ready_for_use() {
 }
 
 #[test]
+fn output_to_nowhere_is_accepted() {
+    let container = script(Root, "echo lost && echo lost >&2; echo $? > /code");
+    let _ = container.run_unheard();
+    assert_eq!(
+        std::fs::read_to_string(container.at("upper/code")).unwrap(),
+        "0\n"
+    );
+}
+
+#[test]
 fn networks_can_be_shared() {
     for by in [Root, User] {
         let first = script(by, "sleep 60");

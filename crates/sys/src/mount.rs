@@ -3,6 +3,8 @@
 //! A mount is made detached, given its attributes, and only then attached to a directory
 //! that is itself held open: no path is looked up twice.
 
+mod compat;
+
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -57,6 +59,16 @@ pub struct Overlay<'a> {
 /// Makes an overlay, detached. Its own attributes are kept in `user.overlay.*`, as they
 /// are in every layer of ours.
 pub fn overlay(overlay: Overlay<'_>, attributes: Attributes) -> Result<OwnedFd> {
+    match one_by_one(overlay, attributes) {
+        Err(error) if error.errno() == Some(Errno::INVAL) && overlay.upper.is_some() => {
+            // An old kernel, or something is really wrong: then this explains less.
+            compat::overlay(overlay, attributes).map_err(|_| error)
+        }
+        other => other,
+    }
+}
+
+fn one_by_one(overlay: Overlay<'_>, attributes: Attributes) -> Result<OwnedFd> {
     let context = Context::open("overlay")?;
     context.flag("userxattr")?;
     for lower in overlay.lower {

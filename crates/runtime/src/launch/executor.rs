@@ -69,6 +69,7 @@ impl ConfinedExecutor {
         {
             return other(error);
         }
+        crate::stdio::reopen_null_streams();
         let ready = sys::process::reset_signals().and_then(|()| self.0.confinement.apply());
         if let Err(error) = ready {
             return other(error);

@@ -148,6 +148,3 @@ fn open_directory(path: &Path) -> sys::Result<OwnedFd> {
     rustix::fs::openat(CWD, path, flags, Mode::empty())
         .map_err(|errno| sys::Error::new("open", path.display().to_string(), errno))
 }
-
-#[cfg(test)]
-mod tests;

@@ -216,6 +216,13 @@ impl Box_ {
         outcome(self.launch("run", &[]))
     }
 
+    /// With its output thrown away.
+    pub(crate) fn run_unheard(&self) -> i32 {
+        let mut command = self.launch("run", &[]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().unwrap().code().unwrap_or(-1)
+    }
+
     pub(crate) fn step(&self) -> Outcome {
         outcome(self.launch("step", &[]))
     }
