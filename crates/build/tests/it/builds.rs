@@ -671,7 +671,7 @@ fn mounts_show_what_they_should() {
         Vec::<String>::new(),
         "no mount points are left"
     );
-    assert_eq!(bench.build(file).hits(), 5);
+    assert_eq!(bench.build(file).hits(), 6);
     let mut request = bench.request(file);
     request.no_cache = true;
     assert_eq!(
