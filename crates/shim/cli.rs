@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands;
 use crate::error::{CliError, Kind};
@@ -107,12 +108,7 @@ enum Command {
 
 /// Reads the command line and does what it says.
 pub(crate) fn run() -> Result<ExitCode, CliError> {
-    let cli = Cli::try_parse().unwrap_or_else(|error| {
-        // Help and version are answers, not mistakes.
-        let code = if error.use_stderr() { usage_code() } else { 0 };
-        let _ = error.print();
-        std::process::exit(code)
-    });
+    let cli = Cli::try_parse().unwrap_or_else(|error| explain(error));
     let mut host = Host::read(cli.root.as_deref())?;
     if cli.command.needs_namespace() {
         commands::enter(&mut host)?;
@@ -129,6 +125,41 @@ pub(crate) fn run() -> Result<ExitCode, CliError> {
         Kind::Usage if starts => error.with_kind(Kind::NotStarted),
         _ => error,
     })
+}
+
+/// Shows what is wrong with the command line, or the help or version that it asks for.
+fn explain(error: clap::Error) -> ! {
+    let whole = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            sentences(Cli::command())
+                .try_get_matches()
+                .err()
+                .unwrap_or(error)
+        }
+        _ => error,
+    };
+    // Help and version are answers, not mistakes.
+    let code = if whole.use_stderr() { usage_code() } else { 0 };
+    let _ = whole.print();
+    std::process::exit(code)
+}
+
+/// The parser takes the last full stop from each text; this gives it back.
+fn sentences(command: clap::Command) -> clap::Command {
+    let stopped = |text: Option<&clap::builder::StyledStr>| {
+        text.map(|text| format!("{}.", text.to_string().trim_end_matches('.')))
+    };
+    let about = stopped(command.get_about());
+    let command = match about {
+        Some(about) => command.about(about),
+        None => command,
+    };
+    command
+        .mut_args(|argument| match stopped(argument.get_help()) {
+            Some(help) => argument.help(help),
+            None => argument,
+        })
+        .mut_subcommands(sentences)
 }
 
 /// Docker answers 125 to a mistake in the flags of `run` and the like.
