@@ -246,3 +246,60 @@ fn encode<'a>(sums: HashMap<&'a FileId, &'a Sum>) -> Vec<u8> {
 pub(crate) fn path_in(build_dir: &Path) -> PathBuf {
     build_dir.join("sums")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn leaf(dir: &Path, name: &str) -> Leaf {
+        let tree = Dir::plain(dir).unwrap();
+        match tree.child(OsStr::new(name)).unwrap() {
+            Some(Node::Leaf(leaf)) => leaf,
+            other => panic!("{name} is {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_known_version_is_not_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("f"), "content").unwrap();
+        let file = leaf(dir.path(), "f");
+        let made_up = [7; 32];
+        let known = HashMap::from([(&file.meta.id, &made_up)]);
+        std::fs::write(dir.path().join("sums"), encode(known)).unwrap();
+        let sums = Sums::load(dir.path().join("sums"));
+        assert_eq!(sums.of_file(&file).unwrap(), made_up);
+        assert!(sums.saw(&file.meta));
+        std::fs::write(dir.path().join("f"), "another").unwrap();
+        let changed = leaf(dir.path(), "f");
+        assert!(!sums.saw(&changed.meta));
+        let real: Sum = Sha256::digest("another").into();
+        assert_eq!(sums.of_file(&changed).unwrap(), real);
+    }
+
+    #[test]
+    fn what_has_just_changed_is_not_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("f"), "content").unwrap();
+        let sums = Sums::load(dir.path().join("sums"));
+        sums.of_file(&leaf(dir.path(), "f")).unwrap();
+        sums.save().unwrap();
+        assert_eq!(std::fs::read(dir.path().join("sums")).unwrap(), MARK);
+    }
+
+    proptest! {
+        #[test]
+        fn damage_is_forgetting(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(decode(&bytes).is_none() || bytes.starts_with(MARK));
+            let mut marked = MARK.to_vec();
+            marked.extend(&bytes);
+            let known = decode(&marked).unwrap();
+            prop_assert!(known.len() <= bytes.len() / RECORD);
+            prop_assert_eq!(decode(&encode(known.iter().collect())), Some(known.clone()));
+        }
+    }
+}

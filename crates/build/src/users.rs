@@ -62,3 +62,48 @@ fn read(tree: &Dir, path: &str) -> Option<String> {
     file.take(MAX_FILE).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_and_numbers() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("etc")).unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        write(
+            "etc/passwd",
+            "broken\n:::\nroot:x:0:0::/:\nann:x:1000:1001::/:\n",
+        );
+        write("etc/group", "ann:x:5:\nstaff:x:50:\n");
+        let tree = Dir::plain(dir.path()).unwrap();
+        for (text, owner_and_group) in [
+            ("ann", Ok((1000, 1001))),
+            ("ann:staff", Ok((1000, 50))),
+            ("ann:", Ok((1000, 1001))),
+            ("5", Ok((5, 5))),
+            ("5:6", Ok((5, 6))),
+            ("5:staff", Ok((5, 50))),
+            ("bob", Err("user `bob`".to_owned())),
+            ("5:bob", Err("group `bob`".to_owned())),
+        ] {
+            assert_eq!(owner(text, Some(&tree)), owner_and_group, "{text}");
+        }
+        assert!(owner("ann", None).is_err());
+        assert_eq!(owner("1:2", None), Ok((1, 2)));
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_databases_break_nothing(text in "\\PC{0,10}", database in "[a-z:0-9\\n]{0,80}") {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::create_dir(dir.path().join("etc")).unwrap();
+            std::fs::write(dir.path().join("etc/passwd"), &database).unwrap();
+            std::fs::write(dir.path().join("etc/group"), &database).unwrap();
+            let _ = owner(&text, Some(&Dir::plain(dir.path()).unwrap()));
+        }
+    }
+}
