@@ -293,9 +293,12 @@ pub(crate) fn launch_program() -> PathBuf {
             built.exists(),
             "build it first: cargo build -p runtime --examples"
         );
-        let copy = std::env::temp_dir().join(format!("shim-launch-{}", std::process::id()));
-        std::fs::copy(&built, &copy).unwrap();
-        std::fs::set_permissions(&copy, PermissionsExt::from_mode(0o755)).unwrap();
+        // One file for all runs of the tests, put in place whole.
+        let copy = std::env::temp_dir().join("shim-launch-example");
+        let half_made = copy.with_extension(std::process::id().to_string());
+        std::fs::copy(&built, &half_made).unwrap();
+        std::fs::set_permissions(&half_made, PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::rename(&half_made, &copy).unwrap();
         copy
     })
     .clone()
