@@ -149,17 +149,9 @@ impl Bases for StoreBases<'_> {
                 source: Some(Box::new(error)),
             })
         };
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = references
-                .iter()
-                .map(|r| scope.spawn(move || one(r)))
-                .collect();
-            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
-                Ok(result) => result,
-                Err(panic) => std::panic::resume_unwind(panic),
-            };
-            threads.into_iter().map(join).collect()
-        })
+        crate::threads::each(references.iter().collect(), one)
+            .into_iter()
+            .collect()
     }
 }
 

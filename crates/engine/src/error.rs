@@ -159,6 +159,15 @@ impl Error {
         }
     }
 
+    /// One error for all of these; none if there is none.
+    pub(crate) fn several(mut errors: Vec<Self>) -> Result<()> {
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => Err(Self::Several(errors)),
+        }
+    }
+
     /// What the user can do, where there is something.
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -17,6 +17,7 @@ pub mod project;
 mod request;
 mod settings;
 pub mod signals;
+mod threads;
 
 use store::Store;
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::wait::Progress;
 use super::{Action, Observed, Plan, labels, service};
-use crate::{ContainerRecord, Engine, Error, Result};
+use crate::{ContainerRecord, Engine, Error, Result, threads};
 
 /// What `up` is asked for.
 #[derive(Debug, Clone)]
@@ -229,30 +229,15 @@ impl Run<'_> {
             .iter()
             .filter(|action| action.service().is_some())
             .collect();
-        let results: Vec<Result<Option<ContainerRecord>>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = actions
-                .iter()
-                .map(|action| scope.spawn(move || self.one(action)))
-                .collect();
-            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
-                Ok(result) => result,
-                Err(panic) => std::panic::resume_unwind(panic),
-            };
-            threads.into_iter().map(join).collect()
-        });
         let mut outcome = UpOutcome::default();
         let mut errors = Vec::new();
-        for result in results {
+        for result in threads::each(actions, |action| self.one(action)) {
             match result {
                 Ok(record) => outcome.containers.extend(record),
                 Err(error) => errors.push(error),
             }
         }
-        match errors.len() {
-            0 => Ok(outcome),
-            1 => Err(errors.remove(0)),
-            _ => Err(Error::Several(errors)),
-        }
+        Error::several(errors).map(|()| outcome)
     }
 
     /// One service. `None` if something it depends on has failed: that error is enough.

@@ -7,7 +7,7 @@ use compose::{Project, Service};
 use model::event::{Event, EventSink};
 
 use super::{labels, plan};
-use crate::{ContainerView, Engine, Error, Result};
+use crate::{ContainerView, Engine, Result, threads};
 
 /// What `down` is asked for.
 #[derive(Debug, Clone)]
@@ -90,7 +90,7 @@ impl Engine {
                 tell(events, container, "Stopped", &stopped);
                 stopped
             };
-            side_by_side(containers.iter().filter(member).collect(), stop)?;
+            threads::try_each(containers.iter().filter(member).collect(), stop)?;
         }
         self.gateway_may_end()
     }
@@ -126,7 +126,7 @@ impl Engine {
             tell(events, container, "Removed", &result);
             result
         };
-        side_by_side(containers, remove)
+        threads::try_each(containers, remove)
     }
 
     fn remove_networks(&self, project: &Project, events: &dyn EventSink) -> Result<()> {
@@ -175,33 +175,6 @@ fn tell(events: &dyn EventSink, container: &ContainerView, done: &str, result: &
             outcome: "Error".into(),
         },
     });
-}
-
-/// Does the same to several containers at once; all are tried, all failures come back.
-fn side_by_side(
-    containers: Vec<&ContainerView>,
-    act: impl Fn(&ContainerView) -> Result<()> + Sync,
-) -> Result<()> {
-    let act = &act;
-    let mut errors: Vec<Error> = std::thread::scope(|scope| {
-        let threads: Vec<_> = containers
-            .into_iter()
-            .map(|c| scope.spawn(move || act(c)))
-            .collect();
-        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
-        threads
-            .into_iter()
-            .filter_map(|thread| join(thread).err())
-            .collect()
-    });
-    match errors.len() {
-        0 => Ok(()),
-        1 => Err(errors.remove(0)),
-        _ => Err(Error::Several(errors)),
-    }
 }
 
 /// Services that can be started together, in the order of their dependencies.

@@ -7,7 +7,7 @@ use model::event::EventSink;
 use model::{Platform, Reference};
 
 use super::{Action, Plan, UpRequest};
-use crate::{BuildCommand, DockerfileSource, Engine, Error, Result};
+use crate::{BuildCommand, DockerfileSource, Engine, Error, Result, threads};
 
 impl Engine {
     /// Carries out the pulls and builds of a plan.
@@ -25,22 +25,10 @@ impl Engine {
                 _ => None,
             })
             .collect();
-        let results: Vec<Result<()>> = std::thread::scope(|scope| {
-            let pull = |image: &str| {
-                let reference: Reference = image.parse()?;
-                self.pull(&reference, &Platform::native(), events).map(drop)
-            };
-            let threads: Vec<_> = pulls
-                .into_iter()
-                .map(|image| scope.spawn(move || pull(image)))
-                .collect();
-            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
-                Ok(result) => result,
-                Err(panic) => std::panic::resume_unwind(panic),
-            };
-            threads.into_iter().map(join).collect()
-        });
-        results.into_iter().collect::<Result<()>>()?;
+        threads::try_each(pulls, |image| {
+            let reference: Reference = image.parse()?;
+            self.pull(&reference, &Platform::native(), events).map(drop)
+        })?;
         for action in &plan.actions {
             if let Action::Build { service, tags } = action {
                 self.build_service(request, service, tags, events)?;
