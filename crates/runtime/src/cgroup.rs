@@ -7,6 +7,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use model::ContainerId;
 use rustix::fs::{CWD, Mode, OFlags};
@@ -136,12 +137,27 @@ pub fn remove(id: &ContainerId) {
     // The kernel takes a moment to move the dead out.
     for _ in 0..50 {
         match rustix::fs::rmdir(&own) {
-            Err(Errno::BUSY) => std::thread::sleep(std::time::Duration::from_millis(1)),
+            Err(Errno::BUSY) => std::thread::sleep(Duration::from_millis(1)),
             _ => break,
         }
     }
     if let Some(parent) = own.parent() {
+        sweep(parent);
         let _ = rustix::fs::rmdir(parent);
+    }
+}
+
+/// Removes what containers left behind whose supervisors were killed. The kernel refuses
+/// where a process still is; a cgroup that is only just made has none yet, so young ones
+/// are let be.
+fn sweep(parent: &Path) {
+    const YOUNG: Duration = Duration::from_secs(60);
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let made = entry.metadata().and_then(|metadata| metadata.modified());
+        let old = made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age > YOUNG));
+        if old && entry.path().is_dir() {
+            let _ = rustix::fs::rmdir(entry.path());
+        }
     }
 }
 

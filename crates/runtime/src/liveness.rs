@@ -121,6 +121,7 @@ pub(crate) fn reap_locked(
     if let Some(state) = &state {
         end_processes(state)?;
     }
+    remove_cgroup(run_dir, exit);
     let exit_record = ExitRecord {
         code: KILLED,
         oom_killed: false,
@@ -140,6 +141,15 @@ pub(crate) fn reap_locked(
             Err(RecordError::new("remove", &path, e).into())
         }
         _ => Ok(Some(exit_record)),
+    }
+}
+
+/// Its name is the container's id, as is that of the directory of its records.
+fn remove_cgroup(run_dir: &Path, exit: &Path) {
+    let directories = [exit.parent(), Some(run_dir)].into_iter().flatten();
+    let names = directories.filter_map(|path| path.file_name()?.to_str());
+    if let Some(id) = names.filter_map(|name| name.parse().ok()).next() {
+        crate::cgroup::remove(&id);
     }
 }
 

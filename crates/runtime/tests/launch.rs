@@ -469,6 +469,26 @@ fn nothing_is_left_behind() {
 }
 
 #[test]
+fn the_ending_of_one_sweeps_what_a_crash_left_of_another() {
+    let root = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+        .map(|path| std::path::Path::new(path).join("shim"))
+        .into_iter()
+        .find(|path| path.parent().unwrap().join("cgroup.procs").exists())
+        .expect("this machine has cgroups of version 2");
+    let young = root.join("0".repeat(64));
+    std::fs::create_dir_all(&young).unwrap();
+    let _ = script(Root, "true").run();
+    assert!(young.exists(), "it might be about to be used");
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    std::fs::File::open(&young)
+        .unwrap()
+        .set_modified(long_ago)
+        .unwrap();
+    let _ = script(Root, "true").run();
+    assert!(!young.exists());
+}
+
+#[test]
 fn a_step_leaves_only_what_it_made() {
     for by in [Root, User] {
         let text = "echo out; echo err >&2; echo made > /made; cat /etc/resolv.conf; exit 7";
