@@ -53,6 +53,10 @@ pub enum SpawnError {
 
 /// Starts a supervisor for the plan in this file. The client that comes back is its first
 /// one: [`Client::started`] tells how the start went.
+///
+/// A plain user calls it from inside the user namespace ([`crate::userns::enter`]). From
+/// outside it works too, but the program must then be copied to memory first, once for
+/// each supervisor.
 pub fn spawn(run_base: &Path, plan: &Path) -> Result<Client, SpawnError> {
     let program = crate::own_exe::protect()?;
     let failed = |source| SpawnError::Spawn {
