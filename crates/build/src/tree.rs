@@ -535,7 +535,7 @@ mod tests {
         let parent = format!("./{}", parents.join("/"));
         let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         if let Ok(parent) = fs::openat2(&dir, parent, flags, Mode::empty(), within) {
-            let _ = fs::symlinkat(target, &parent, last);
+            let _ = fs::symlinkat(target, &parent, *last);
         }
     }
 
