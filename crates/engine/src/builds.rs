@@ -60,6 +60,7 @@ impl Engine {
     /// Builds an image.
     pub fn build(&self, command: &BuildCommand, events: &dyn EventSink) -> Result<build::Built> {
         let _shared = self.store.share()?;
+        self.sweep_steps();
         let request = BuildRequest {
             context: command.context.clone(),
             dockerfile: read_dockerfile(command)?,
@@ -85,6 +86,23 @@ impl Engine {
         };
         let steps = Steps { engine: self };
         Ok(build::build(&request, &self.store, &bases, &steps, events)?)
+    }
+}
+
+impl Engine {
+    /// Removes what killed builds left in the runtime directory: their process is gone.
+    fn sweep_steps(&self) {
+        let steps = std::fs::read_dir(self.settings.run.join("steps"));
+        for entry in steps.into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let pid = name
+                .to_str()
+                .and_then(|name| name.split('-').next())
+                .unwrap_or_default();
+            if !std::path::Path::new("/proc").join(pid).exists() {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
     }
 }
 
@@ -213,7 +231,8 @@ impl Steps<'_> {
     fn plan(&self, step: &RunStep) -> Result<ContainerPlan> {
         let engine = self.engine;
         let id = engine.store.containers().new_id()?;
-        let run_dir = engine.settings.run.join("steps").join(id.short());
+        let name = format!("{}-{}", std::process::id(), id.short());
+        let run_dir = engine.settings.run.join("steps").join(name);
         std::fs::create_dir_all(&run_dir).map_err(|source| Error::File {
             act: "create",
             path: run_dir.clone(),
