@@ -102,7 +102,9 @@ fn run(path: &Path) -> i32 {
         network: started.ready.clone(),
     };
     let text = serde_json::to_vec(&state).unwrap();
-    std::fs::write(plan.paths.run_dir.join("state.json"), text).unwrap();
+    let half_made = plan.paths.run_dir.join("state.half-made");
+    std::fs::write(&half_made, text).unwrap();
+    std::fs::rename(half_made, plan.paths.run_dir.join("state.json")).unwrap();
     let code = wait(started.pid, started.terminal);
     launch::clean_up(&plan);
     code

@@ -135,9 +135,9 @@ pub fn remove(id: &ContainerId) {
         return;
     };
     // The kernel takes a moment to move the dead out.
-    for _ in 0..50 {
+    for _ in 0..500 {
         match rustix::fs::rmdir(&own) {
-            Err(Errno::BUSY) => std::thread::sleep(Duration::from_millis(1)),
+            Err(Errno::BUSY) => std::thread::sleep(Duration::from_millis(2)),
             _ => break,
         }
     }
