@@ -13,7 +13,7 @@ use crate::cache::{self, Key, Made, Snapshot};
 use crate::context::Context;
 use crate::error::{BuildError, Result};
 use crate::plan::{Base, ImageName, Images, Op, Origin, Plan, PlannedStep, StagePlan};
-use crate::request::BuildRequest;
+use crate::request::{BaseError, BuildRequest};
 use crate::step::StepRunner;
 use crate::sums::Sums;
 use crate::tree::{Dir, Node};
@@ -242,7 +242,16 @@ impl Execution<'_> {
     }
 
     fn image(&self, name: &ImageName) -> Result<Image> {
-        let manifest = self.images.manifest(name).expect("all images were found");
+        // Images of the Dockerfile were all found; a base's trigger may name another one.
+        let Some(manifest) = self.images.manifest(name) else {
+            let familiar = name.reference.familiar();
+            return Err(BuildError::Base(BaseError {
+                reference: Some(name.reference.clone()),
+                message: format!("an ONBUILD trigger copies from image {familiar}"),
+                hint: Some(format!("name {familiar} in a FROM of the Dockerfile too")),
+                source: None,
+            }));
+        };
         Ok(self.store.images().load(manifest)?)
     }
 
