@@ -454,10 +454,7 @@ fn nothing_is_left_behind() {
             let at = container.directory.path().display().to_string();
             let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
             assert!(!mounts.contains(&at), "{mounts}");
-            for root in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
-                let own = format!("{root}/shim/{}", container.plan.id);
-                assert!(!std::path::Path::new(&own).exists(), "{own}");
-            }
+            container.assert_no_cgroup();
             assert!(!container.at("run/oci").exists());
         };
         run_and_check(&script(by, "true"));

@@ -224,7 +224,16 @@ impl Box_ {
     }
 
     pub(crate) fn step(&self) -> Outcome {
-        outcome(self.launch("step", &[]))
+        let outcome = outcome(self.launch("step", &[]));
+        self.assert_no_cgroup();
+        outcome
+    }
+
+    pub(crate) fn assert_no_cgroup(&self) {
+        for root in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
+            let own = format!("{root}/shim/{}", self.plan.id);
+            assert!(!Path::new(&own).exists(), "{own}");
+        }
     }
 
     /// Starts it and waits until it runs; killed when dropped.
@@ -269,6 +278,9 @@ impl Drop for Running<'_> {
         let _ = self.child.kill();
         let _ = self.child.wait();
         runtime::launch::clean_up(&self.container.plan);
+        if !std::thread::panicking() {
+            self.container.assert_no_cgroup();
+        }
     }
 }
 
