@@ -13,7 +13,7 @@ use crate::cache::{self, Key, Made, Snapshot};
 use crate::context::Context;
 use crate::error::{BuildError, Result};
 use crate::plan::{Base, ImageName, Images, Op, Origin, Plan, PlannedStep, StagePlan};
-use crate::request::{BaseError, BuildRequest};
+use crate::request::BuildRequest;
 use crate::step::StepRunner;
 use crate::sums::Sums;
 use crate::tree::{Dir, Node};
@@ -245,12 +245,12 @@ impl Execution<'_> {
         // Images of the Dockerfile were all found; a base's trigger may name another one.
         let Some(manifest) = self.images.manifest(name) else {
             let familiar = name.reference.familiar();
-            return Err(BuildError::Base(BaseError {
-                reference: Some(name.reference.clone()),
-                message: format!("an ONBUILD trigger copies from image {familiar}"),
+            return Err(BuildError::Base {
+                place: "ONBUILD".to_owned(),
+                message: format!("a trigger of the base copies from image {familiar}"),
                 hint: Some(format!("name {familiar} in a FROM of the Dockerfile too")),
                 source: None,
-            }));
+            });
         };
         Ok(self.store.images().load(manifest)?)
     }
