@@ -126,7 +126,7 @@ struct Session {
     peer: Peer,
     detached: bool,
     chunk: Vec<u8>,
-    /// Output taken after the end.
+    /// Output taken; after the end, since then.
     late: usize,
 }
 
@@ -164,6 +164,7 @@ impl Session {
                 break code;
             }
         };
+        self.late = 0;
         while !self.console.is_at_end() && self.late < LAST_WORDS {
             let before = self.late;
             let held = self.is_held();
