@@ -31,11 +31,13 @@ pub struct LogLine {
 }
 
 impl Engine {
-    /// Gives the lines that are wanted to `take`, in order, until it fails.
+    /// Gives the lines that are wanted to `take`, in order, until it fails. Following ends
+    /// when `go_on` says so, too: a container that writes nothing must not hide that.
     pub fn logs(
         &self,
         record: &ContainerRecord,
         query: &LogQuery,
+        go_on: &dyn Fn() -> bool,
         take: &mut dyn FnMut(LogLine) -> std::io::Result<()>,
     ) -> Result<()> {
         let path = self.store.containers().dir(&record.id).join("log");
@@ -45,8 +47,10 @@ impl Engine {
             tail: query.tail,
         };
         let mut alive = || {
-            self.observe(record)
-                .is_ok_and(|observed| observed.is_alive())
+            go_on()
+                && self
+                    .observe(record)
+                    .is_ok_and(|observed| observed.is_alive())
         };
         let follow = match query.follow {
             true => Follow::While(&mut alive),

@@ -86,22 +86,13 @@ pub(crate) fn show(
                     false => name,
                 };
                 scope.spawn(move || {
-                    engine.logs(record, query, &mut |line| match stop() {
+                    engine.logs(record, query, &|| !stop(), &mut |line| match stop() {
                         true => Err(std::io::ErrorKind::BrokenPipe.into()),
                         false => super::project::write_log(line, query.timestamps, Some(&prefix)),
                     })
                 })
             })
             .collect();
-        if query.follow {
-            // A container that says nothing must not hide an interrupt.
-            while !stop() && threads.iter().any(|t| !t.is_finished()) {
-                std::thread::sleep(LOOK_EVERY);
-            }
-            if stop() {
-                return Vec::new();
-            }
-        }
         threads.into_iter().filter_map(|t| t.join().ok()).collect()
     });
     results

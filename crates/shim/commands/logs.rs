@@ -39,7 +39,7 @@ pub(crate) fn run(args: &LogsArgs, host: &Host) -> Result<ExitCode, CliError> {
     let query = args.query.query()?;
     let engine = host.engine(true)?;
     let record = super::project::find(&engine, host, &args.container)?;
-    engine.logs(&record, &query, &mut |line| {
+    engine.logs(&record, &query, &|| true, &mut |line| {
         super::project::write_log(line, query.timestamps, None)
     })?;
     Ok(ExitCode::SUCCESS)

@@ -114,7 +114,7 @@ impl Engine {
             tail: Some(TAIL_LINES),
             ..crate::LogQuery::default()
         };
-        let _ = self.logs(record, &query, &mut |line| {
+        let _ = self.logs(record, &query, &|| true, &mut |line| {
             let text = String::from_utf8_lossy(&line.bytes);
             lines.push(format!("  {}", text.trim_end()));
             Ok(())
