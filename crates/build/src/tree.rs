@@ -529,7 +529,9 @@ mod tests {
 
     /// Makes a link, if no other link is in the way: an earlier one may lead out of `root`.
     fn plant(root: &Path, names: &[&str], target: &str) {
-        let Some((last, parents)) = names.split_last() else { return };
+        let Some((last, parents)) = names.split_last() else {
+            return;
+        };
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = fs::open(root, flags, Mode::empty()).unwrap();
         let parent = format!("./{}", parents.join("/"));
