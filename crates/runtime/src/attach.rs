@@ -144,11 +144,15 @@ impl Client {
         }
     }
 
-    /// Sends one request.
+    /// Sends one request. That the other side has closed is no error here: it may have
+    /// said why, and [`Self::receive`] tells.
     pub fn send(&mut self, request: &Request) -> Result<(), ClientError> {
         let mut frame = Vec::new();
         request.encode(&mut frame);
-        self.socket.write_all(&frame).map_err(ClientError::Broken)
+        match self.socket.write_all(&frame) {
+            Err(e) if is_closed(&e) => Ok(()),
+            other => other.map_err(ClientError::Broken),
+        }
     }
 
     /// Waits for the next reply; `None` when the other side has closed.
@@ -191,10 +195,15 @@ impl Client {
                 Ok(true)
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(true),
-            Err(e) if e.kind() == io::ErrorKind::ConnectionReset => Ok(false),
+            Err(e) if is_closed(&e) => Ok(false),
             Err(e) => Err(ClientError::Broken(e)),
         }
     }
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset};
+    matches!(error.kind(), BrokenPipe | ConnectionReset)
 }
 
 /// Asks to be attached. [`run`] then moves the bytes. Two steps, because a start that
@@ -401,5 +410,24 @@ fn write_all(
 impl From<Client> for OwnedFd {
     fn from(client: Client) -> Self {
         client.socket.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_words_are_heard_though_the_other_side_has_closed() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut client = Client::from_socket(ours);
+        client.send(&Request::Input(b"unread".to_vec())).unwrap();
+        let mut frame = Vec::new();
+        Reply::Exit(3).encode(&mut frame);
+        theirs.write_all(&frame).unwrap();
+        drop(theirs);
+        client.send(&Request::CloseInput).unwrap();
+        assert_eq!(client.receive().unwrap(), Some(Reply::Exit(3)));
+        assert_eq!(client.receive().unwrap(), None);
     }
 }

@@ -69,11 +69,7 @@ pub fn wait(run_dir: &Path, exit: &Path) -> Result<i32, ControlError> {
 
 /// The exit code by frame, or by record if the supervisor died.
 fn wait_on(mut client: Client, exit: &Path) -> Result<i32, ControlError> {
-    match client.send(&Request::Wait) {
-        // It ended between two words.
-        Err(ClientError::Broken(_)) => return recorded(exit),
-        other => other?,
-    }
+    client.send(&Request::Wait)?;
     loop {
         match client.receive() {
             Ok(Some(Reply::Exit(code))) => return Ok(code),
