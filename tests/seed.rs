@@ -1,7 +1,10 @@
 //! The main job: the seed example comes up from its compose file, in one command, as root
 //! and as a plain user; and what its document tells of debugging is true.
 
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is meant")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that panics has failed, which is meant"
+)]
 
 mod kit;
 
@@ -40,7 +43,8 @@ fn logs_until(shim: &Shim, container: &str, parts: &[&str]) {
     let mut log = String::new();
     let met = wait_until(PATIENCE, || {
         log = shim.ok(&["logs", container]);
-        log.lines().any(|line| parts.iter().all(|part| line.contains(part)))
+        log.lines()
+            .any(|line| parts.iter().all(|part| line.contains(part)))
     });
     assert!(met, "no {parts:?} in the log of {container}:\n{log}");
 }
@@ -157,7 +161,10 @@ fn a_datagram_arrives_with_its_senders_address(shim: &Shim) {
 #[test]
 fn the_seed_as_printed_is_refused_with_its_lines() {
     let shim = Shim::as_user();
-    shim.write("docker-compose.yml", std::fs::read(source("tests/seed/as-printed.yml")).unwrap());
+    shim.write(
+        "docker-compose.yml",
+        std::fs::read(source("tests/seed/as-printed.yml")).unwrap(),
+    );
     let said = shim.run(&["up", "-d"]).failed(&[
         "`db`, `api` and `web` look like services",
         "need indenting under `services:`",

@@ -60,7 +60,9 @@ impl Base {
             Self::App => {
                 succeed(script("debian"), cache);
                 let mut command = Command::new(SHIM);
-                command.args(["build", "-q", "-t", Self::APP]).arg(source("tests/seed"));
+                command
+                    .args(["build", "-q", "-t", Self::APP])
+                    .arg(source("tests/seed"));
                 command
             }
         };
@@ -87,7 +89,10 @@ impl Shim {
         for entry in std::fs::read_dir(source(directory)).unwrap() {
             let entry = entry.unwrap();
             let file = entry.file_name().into_string().unwrap();
-            self.write(&format!("{name}/{file}"), std::fs::read(entry.path()).unwrap());
+            self.write(
+                &format!("{name}/{file}"),
+                std::fs::read(entry.path()).unwrap(),
+            );
         }
         self.path(name)
     }
@@ -135,8 +140,14 @@ fn succeed(mut command: Command, cache: &Path) {
 
 /// Short digest of what some directories hold.
 fn fingerprint(paths: &[&str]) -> String {
-    let paths: Vec<String> = paths.iter().map(|p| format!("'{}'", source(p).display())).collect();
-    let script = format!("find {} -type f | sort | xargs cat | sha256sum", paths.join(" "));
+    let paths: Vec<String> = paths
+        .iter()
+        .map(|p| format!("'{}'", source(p).display()))
+        .collect();
+    let script = format!(
+        "find {} -type f | sort | xargs cat | sha256sum",
+        paths.join(" ")
+    );
     let sum = run("sh", &["-c", &script]);
     String::from_utf8(sum[..12].to_vec()).unwrap()
 }

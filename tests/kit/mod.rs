@@ -171,6 +171,7 @@ impl Shim {
 
     /// Runs `shim ARGS`, which must succeed; its standard output without the last
     /// line's end.
+    #[track_caller]
     pub(crate) fn ok(&self, args: &[&str]) -> String {
         self.run(args).succeeded()
     }
@@ -227,6 +228,7 @@ impl Outcome {
     }
 
     /// It must have succeeded; its standard output without the last line's end.
+    #[track_caller]
     pub(crate) fn succeeded(self) -> String {
         assert_eq!(
             self.code, 0,
@@ -240,6 +242,7 @@ impl Outcome {
     }
 
     /// It must have failed with one error, and with every one of `parts` in it.
+    #[track_caller]
     pub(crate) fn failed(self, parts: &[&str]) -> String {
         assert_ne!(self.code, 0, "{} succeeded\n{}", self.command, self.stdout);
         for part in parts {

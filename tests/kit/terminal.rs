@@ -33,19 +33,41 @@ impl Terminal {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
-        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize {
+            ws_row: 24,
+            ws_col: 80,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
         tcsetwinsize(master.as_fd(), size).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
         let slave = File::options().read(true).write(true).open(&name).unwrap();
         let stdio = || Stdio::from(slave.try_clone().unwrap());
         let mut session = Command::new("setsid");
-        session.args(["--ctty", "--wait"]).arg(command.get_program()).args(command.get_args());
-        session.env_clear().current_dir(command.get_current_dir().unwrap());
-        session.envs(command.get_envs().filter_map(|(k, v)| Some((k, v?)))).env("TERM", "xterm");
-        let child = session.stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().unwrap();
+        session
+            .args(["--ctty", "--wait"])
+            .arg(command.get_program())
+            .args(command.get_args());
+        session
+            .env_clear()
+            .current_dir(command.get_current_dir().unwrap());
+        session
+            .envs(command.get_envs().filter_map(|(k, v)| Some((k, v?))))
+            .env("TERM", "xterm");
+        let child = session
+            .stdin(stdio())
+            .stdout(stdio())
+            .stderr(stdio())
+            .spawn()
+            .unwrap();
         let master = File::from(master);
         let output = reader(master.try_clone().unwrap());
-        Self { child, master, output, seen: Vec::new() }
+        Self {
+            child,
+            master,
+            output,
+            seen: Vec::new(),
+        }
     }
 
     /// Presses keys.
@@ -85,7 +107,11 @@ impl Terminal {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return (status.code().unwrap_or(-1), plain(&self.seen));
             }
-            assert!(Instant::now() < deadline, "it does not end:\n{}", plain(&self.seen));
+            assert!(
+                Instant::now() < deadline,
+                "it does not end:\n{}",
+                plain(&self.seen)
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }

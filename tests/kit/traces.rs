@@ -19,7 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 impl Shim {
     /// Where the runtime state of this store is.
     pub(crate) fn run_dir(&self) -> PathBuf {
-        let base = self.user.as_ref().map_or(Path::new("/run"), |user| &user.runtime);
+        let base = self
+            .user
+            .as_ref()
+            .map_or(Path::new("/run"), |user| &user.runtime);
         let text = format!("printf %s '{}' | sha256sum", self.root().display());
         let sum = String::from_utf8(run("sh", &["-c", &text])).unwrap();
         base.join("shim").join(&sum[..12])
@@ -46,8 +49,11 @@ impl Shim {
 
     /// The namespaces that this store's processes are in and this test is not.
     pub(crate) fn namespaces(&self) -> BTreeSet<String> {
-        let mut all: BTreeSet<String> =
-            self.processes().into_iter().flat_map(namespaces_of).collect();
+        let mut all: BTreeSet<String> = self
+            .processes()
+            .into_iter()
+            .flat_map(namespaces_of)
+            .collect();
         for own in namespaces_of(std::process::id()) {
             all.remove(&own);
         }
@@ -77,15 +83,29 @@ impl Shim {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         let state = self.run_dir();
         for mark in [self.root().to_str().unwrap(), state.to_str().unwrap()] {
-            assert!(!mounts.contains(mark), "a mount is left: {mark} in\n{mounts}");
+            assert!(
+                !mounts.contains(mark),
+                "a mount is left: {mark} in\n{mounts}"
+            );
         }
         assert_eq!(self.ok(&["ps", "-aq"]), "", "containers are left");
         let networks = self.stored("networks");
         let default = |name: &String| name.starts_with("bridge.") || name.ends_with(".lock");
-        assert!(networks.iter().all(default), "networks are left: {networks:?}");
+        assert!(
+            networks.iter().all(default),
+            "networks are left: {networks:?}"
+        );
         assert_eq!(self.ok(&["volume", "ls", "-q"]), "", "volumes are left");
-        assert_eq!(self.runtime_files(), Vec::<PathBuf>::new(), "runtime files are left");
-        assert_eq!(self.stored("tmp"), Vec::<String>::new(), "half-made things are left");
+        assert_eq!(
+            self.runtime_files(),
+            Vec::<PathBuf>::new(),
+            "runtime files are left"
+        );
+        assert_eq!(
+            self.stored("tmp"),
+            Vec::<String>::new(),
+            "half-made things are left"
+        );
         if self.rootless() {
             self.owns_everything();
         }
@@ -94,7 +114,9 @@ impl Shim {
     /// Nothing in the test's directory belongs to root.
     pub(crate) fn owns_everything(&self) {
         for path in files_below(self.directory.path()) {
-            let Ok(found) = std::fs::symlink_metadata(&path) else { continue };
+            let Ok(found) = std::fs::symlink_metadata(&path) else {
+                continue;
+            };
             assert_ne!(found.uid(), 0, "{} belongs to root", path.display());
         }
     }
@@ -103,7 +125,9 @@ impl Shim {
 /// All processes of the machine.
 fn pids() -> Vec<u32> {
     let names = std::fs::read_dir("/proc").unwrap();
-    names.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect()
+    names
+        .filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
 }
 
 fn namespaces_of(pid: u32) -> Vec<String> {

@@ -2,10 +2,15 @@
 
 #![allow(dead_code, reason = "each test crate uses a part of it")]
 
+use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::server::run;
 
@@ -16,7 +21,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) fn get(port: u16, path: &str) -> Option<String> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
     stream.write_all(request(path).as_bytes()).ok()?;
     let mut answer = Vec::new();
     // A reset after the answer does not unsay it.
@@ -76,14 +83,53 @@ impl Neighbour {
             address: Ipv4Addr::new(198, 18, net, part + 2),
         };
         let (name, outer) = (neighbour.name.as_str(), neighbour.outer());
-        let (host, own) = (format!("{}/30", neighbour.host), format!("{}/30", neighbour.address));
+        let (host, own) = (
+            format!("{}/30", neighbour.host),
+            format!("{}/30", neighbour.address),
+        );
         run("ip", &["netns", "add", name]);
-        run("ip", &["link", "add", &outer, "type", "veth", "peer", "name", "eth0", "netns", name]);
+        run(
+            "ip",
+            &[
+                "link", "add", &outer, "type", "veth", "peer", "name", "eth0", "netns", name,
+            ],
+        );
         run("ip", &["addr", "add", &host, "dev", &outer]);
         run("ip", &["link", "set", &outer, "up"]);
         run("ip", &["-n", name, "addr", "add", &own, "dev", "eth0"]);
         run("ip", &["-n", name, "link", "set", "eth0", "up"]);
         neighbour
+    }
+
+    /// Its end on the host's side.
+    pub(crate) fn device(&self) -> String {
+        self.outer()
+    }
+
+    /// Answers each request to a port of its own with one line, and with who asked, as
+    /// long as the test lives.
+    pub(crate) fn serve(&self, port: u16, line: &'static str) {
+        let listener = self.listen(port);
+        std::thread::spawn(move || {
+            while let Ok((mut stream, peer)) = listener.accept() {
+                let head = "HTTP/1.0 200 OK\r\n\r\n";
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = write!(stream, "{head}{line} to {}\n", peer.ip());
+            }
+        });
+    }
+
+    /// A listener in its network namespace.
+    fn listen(&self, port: u16) -> TcpListener {
+        let namespace = File::open(Path::new("/run/netns").join(&self.name)).unwrap();
+        let address = (self.address, port);
+        let inside = move || {
+            let kind = Some(LinkNameSpaceType::Network);
+            move_into_link_name_space(namespace.as_fd(), kind).unwrap();
+            TcpListener::bind(address).unwrap()
+        };
+        // Only this thread moves.
+        std::thread::spawn(inside).join().unwrap()
     }
 
     fn outer(&self) -> String {
@@ -94,7 +140,9 @@ impl Neighbour {
     pub(crate) fn ask(&self, protocol: &str, port: u16, bytes: &[u8]) -> String {
         let to = format!("{protocol}:{}:{port}", self.host);
         let mut child = Command::new("ip")
-            .args(["netns", "exec", &self.name, "socat", "-t", "10", "-T", "10", "-", &to])
+            .args([
+                "netns", "exec", &self.name, "socat", "-t", "10", "-T", "10", "-", &to,
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -125,7 +173,11 @@ impl Neighbour {
 
 impl Drop for Neighbour {
     fn drop(&mut self) {
-        let _ = Command::new("ip").args(["link", "del", &self.outer()]).status();
-        let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
+        let _ = Command::new("ip")
+            .args(["link", "del", &self.outer()])
+            .status();
+        let _ = Command::new("ip")
+            .args(["netns", "del", &self.name])
+            .status();
     }
 }
