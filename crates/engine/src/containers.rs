@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::os::fd::AsRawFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::container::{ExitRecord, ProcessPlan, RunState};
 use model::{ContainerPlan, MountKind, NetworkMode};
@@ -11,6 +11,9 @@ use runtime::liveness::Observed;
 use store::ContainerRecord;
 
 use crate::{Engine, Error, ExecRequest, Result};
+
+/// How long a supervisor whose container has ended may take to end itself.
+const SUPERVISOR_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a container does.
 #[derive(Debug, Clone, PartialEq)]
@@ -135,6 +138,7 @@ impl Engine {
             path: plan.paths.run_dir.clone(),
             source,
         })?;
+        self.wait_for_supervisor(record, &plan)?;
         if matches!(plan.network, NetworkMode::Gateway(_)) {
             self.ensure_gateway()?;
         }
@@ -143,22 +147,28 @@ impl Engine {
             .map_err(|error| self.failed_to("start", record, error.into()))
     }
 
+    /// A supervisor records the end of its container shortly before its own: a start
+    /// that comes in between waits for it.
+    fn wait_for_supervisor(&self, record: &ContainerRecord, plan: &ContainerPlan) -> Result<()> {
+        let deadline = Instant::now() + SUPERVISOR_PATIENCE;
+        let held = || runtime::liveness::is_held(&plan.paths.run_dir);
+        while held().map_err(|error| self.failed_to("look at", record, error.into()))?
+            && !self.observe(record)?.is_alive()
+            && Instant::now() < deadline
+        {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
     /// What a failed start means to the user.
     pub fn start_error(&self, record: &ContainerRecord, error: ClientError) -> Error {
-        match error {
-            ClientError::Failed(failure) => Error::Start {
-                name: record.name.clone(),
-                message: failure.message,
-                code: failure.code as u8,
-                hint: failure.hint,
-            },
-            other => Error::Start {
-                name: record.name.clone(),
-                message: other.to_string(),
-                code: 125,
-                hint: None,
-            },
-        }
+        failed_start("start", record, error)
+    }
+
+    /// What a failed execution means to the user.
+    pub fn exec_error(&self, record: &ContainerRecord, error: ClientError) -> Error {
+        failed_start("execute in", record, error)
     }
 
     /// Connects to a running container's supervisor.
@@ -263,7 +273,7 @@ impl Engine {
         }
         client
             .started()
-            .map_err(|error| self.start_error(record, error))?;
+            .map_err(|error| self.exec_error(record, error))?;
         Ok(None)
     }
 
@@ -273,7 +283,8 @@ impl Engine {
         let root = match self.observe(record)? {
             Liveness::Running(state) => {
                 let init = state.init.ok_or_else(|| self.not_running(record))?;
-                let path = std::path::PathBuf::from(format!("/proc/{}/root", init.pid));
+                // Both paths are links; the dot leads through them.
+                let path = std::path::PathBuf::from(format!("/proc/{}/root/.", init.pid));
                 return Ok(store::layers::tree_tar(&path, out)?);
             }
             _ => self.plan(record)?.rootfs,
@@ -286,7 +297,7 @@ impl Engine {
         };
         // Attached nowhere: it goes with its descriptor.
         let mounted = sys::mount::overlay(overlay, sys::mount::Attributes::default())?;
-        let path = format!("/proc/self/fd/{}", mounted.as_raw_fd());
+        let path = format!("/proc/self/fd/{}/.", mounted.as_raw_fd());
         Ok(store::layers::tree_tar(path.as_ref(), out)?)
     }
 
@@ -314,6 +325,26 @@ impl Engine {
                 _ => "",
             })
             .collect()
+    }
+}
+
+fn failed_start(act: &'static str, record: &ContainerRecord, error: ClientError) -> Error {
+    let name = record.name.clone();
+    match error {
+        ClientError::Failed(failure) => Error::Start {
+            act,
+            name,
+            message: failure.message,
+            code: failure.code as u8,
+            hint: failure.hint,
+        },
+        other => Error::Start {
+            act,
+            name,
+            message: other.to_string(),
+            code: 125,
+            hint: None,
+        },
     }
 }
 

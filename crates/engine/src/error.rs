@@ -28,8 +28,10 @@ pub enum Error {
     #[error(transparent)]
     Build(Box<build::BuildError>),
     /// A container's process did not come to life.
-    #[error("cannot start container {name}: {message}")]
+    #[error("cannot {act} container {name}: {message}")]
     Start {
+        /// What was to be done.
+        act: &'static str,
         /// The container.
         name: String,
         /// The runtime's or the gateway's words.
@@ -174,6 +176,7 @@ impl Error {
             Self::Store(error) => error.hint(),
             Self::Registry(error) => error.hint(),
             Self::Build(error) => error.hint(),
+            Self::Net(error) => error.hint(),
             Self::Start { hint, .. } | Self::State { hint, .. } | Self::Invalid { hint, .. } => {
                 hint.clone()
             }

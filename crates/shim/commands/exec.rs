@@ -102,5 +102,8 @@ pub(super) fn execute(
         ..runtime::attach::Options::default()
     };
     super::attach::first(&mut client, &options)?;
+    client
+        .started()
+        .map_err(|error| CliError::from(engine.exec_error(record, error)))?;
     super::attach::pump(engine, record, &mut client, &options)
 }

@@ -45,8 +45,10 @@ pub(crate) fn run(args: &RunArgs, host: &Host) -> Result<ExitCode, CliError> {
         Ok(None) => super::print(&format!("{}\n", record.id)),
         Ok(Some(code)) => Ok(code),
         Err(error) => {
-            if request.auto_remove {
+            // What never ran has nothing to look at, and would keep its name.
+            if request.auto_remove || error.kind == Kind::NotStarted {
                 let _ = engine.remove(&record, true, true);
+                let _ = engine.gateway_may_end();
             }
             Err(error)
         }

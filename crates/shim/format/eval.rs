@@ -144,7 +144,10 @@ impl Scope<'_> {
             Operand::Text(text) => text.clone().into(),
             Operand::Number(number) => (*number).into(),
             Operand::Bool(value) => (*value).into(),
-            Operand::Nested(pipeline) => self.pipeline(pipeline, dot)?,
+            Operand::Nested(pipeline, path) => {
+                let value = self.pipeline(pipeline, dot)?;
+                self.field(at, &value, path)?
+            }
         })
     }
 

@@ -109,6 +109,11 @@ mod tests {
             "<SHA256:AB>\n"
         );
         assert_eq!(render("{{index .Names 1}}", row.clone()), "b\n");
+        let ports = json!({"Ports": {"80/tcp": [{"HostPort": "8080"}]}});
+        assert_eq!(
+            render("{{(index (index .Ports \"80/tcp\") 0).HostPort}}", ports),
+            "8080\n"
+        );
         assert_eq!(
             render("{{range .Names}}[{{.}}]{{end}}", row.clone()),
             "[a][b]\n"

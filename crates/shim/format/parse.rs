@@ -57,7 +57,8 @@ pub(super) enum Operand {
     Text(String),
     Number(i64),
     Bool(bool),
-    Nested(Pipeline),
+    /// `(…)`, and the `.A.B` right after it.
+    Nested(Pipeline, Vec<String>),
 }
 
 impl Template {
@@ -396,8 +397,16 @@ impl Parser<'_> {
                 Token::Open => {
                     let close = matching(rest)
                         .ok_or_else(|| TemplateError::new(self.source, *at, "unclosed `(`"))?;
+                    let inner = self.pipeline(*at, &rest[..close])?;
+                    let after = rest[close].0 + 1;
                     tokens = &rest[close + 1..];
-                    Operand::Nested(self.pipeline(*at, &rest[..close])?)
+                    match tokens {
+                        [(at, Token::Field(path)), more @ ..] if *at == after => {
+                            tokens = more;
+                            Operand::Nested(inner, path.clone())
+                        }
+                        _ => Operand::Nested(inner, Vec::new()),
+                    }
                 }
                 _ => {
                     return Err(TemplateError::new(
