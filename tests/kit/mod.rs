@@ -12,7 +12,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 pub(crate) mod bases;
 mod server;
@@ -88,6 +88,16 @@ impl Shim {
     /// As a plain user with subuid and subgid ranges.
     pub(crate) fn as_user() -> Self {
         let user = User::with_ranges();
+        let directory = tempfile::Builder::new()
+            .prefix("shim-test-")
+            .tempdir_in(&user.home)
+            .unwrap();
+        Self::prepare(Some(user), directory)
+    }
+
+    /// As a plain user without subordinate ids.
+    pub(crate) fn as_plain() -> Self {
+        let user = User::without_ranges();
         let directory = tempfile::Builder::new()
             .prefix("shim-test-")
             .tempdir_in(&user.home)
@@ -213,8 +223,14 @@ impl Outcome {
             // A program that does not read is no concern of ours.
             let _ = stdin.write_all(&input);
         });
-        let output = child.wait_with_output().unwrap();
+        let outcome = Self::from_child(child, name);
         feeder.join().unwrap();
+        outcome
+    }
+
+    /// Waits for a process whose output comes through pipes.
+    pub(crate) fn from_child(child: Child, name: &str) -> Self {
+        let output = child.wait_with_output().unwrap();
         let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
         Self {
             command: name.to_owned(),
