@@ -11,7 +11,7 @@ mod kit;
 use std::fs::File;
 
 use kit::bases::{Base, source};
-use kit::terminal::Terminal;
+use kit::terminal::{Terminal, plain};
 use kit::web::{Neighbour, PATIENCE, get, get_until, wait_until};
 use kit::{Shim, free_port};
 
@@ -113,11 +113,15 @@ fn the_debugger_answers_whoever_attaches(shim: &Shim) {
     assert!(shim.ok(&["ps", "--format", "{{.Names}}"]).contains("fmtm-web-1"), "it lives on");
 
     // The second: the prompt was there before anybody looked.
+    let prompts = || plain(shim.ok(&["logs", "fmtm-web-1"]).as_bytes()).matches("ipdb>").count();
+    let before = prompts();
     let answer = ask();
+    assert!(wait_until(PATIENCE, || prompts() > before));
     let mut terminal = attach();
     terminal.expect("ipdb>");
-    terminal.press("p a*b\r");
-    terminal.expect("80");
+    terminal.press("p 'again', a*b\r");
+    terminal.expect("('again', 80)");
+    terminal.expect("ipdb>");
     terminal.press(CTRL_D);
     assert!(answer.join().unwrap().contains("500"), "the debugger was left, the request failed");
     terminal.press(DETACH);

@@ -146,7 +146,7 @@ fn reader(mut master: File) -> Receiver<Vec<u8>> {
 }
 
 /// What one reads on the screen: no escape sequences, no carriage returns.
-fn plain(bytes: &[u8]) -> String {
+pub(crate) fn plain(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut out = String::new();
     let mut chars = text.chars().peekable();
