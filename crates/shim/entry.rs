@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use engine::{Engine, Settings};
+use engine::Settings;
 
 /// The exit code of a hidden entry, or `None` if the command line names none.
 pub(crate) fn hidden() -> Option<ExitCode> {
@@ -42,9 +42,6 @@ fn remove() -> i32 {
             .is_ok_and(|map| !map.trim_start().starts_with("0          0 4294967295")),
         registry: engine::RegistryConfig::default(),
     };
-    let removed = Engine::open(settings).and_then(|engine| {
-        let record = engine.find(&id.to_string_lossy())?;
-        engine.remove(&record, false, true)
-    });
+    let removed = engine::run_removal(settings, &id.to_string_lossy());
     i32::from(removed.is_err())
 }

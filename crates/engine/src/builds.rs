@@ -90,6 +90,13 @@ impl Engine {
 }
 
 impl Engine {
+    /// Whether a build is executing steps.
+    pub(crate) fn steps_run(&self) -> bool {
+        self.sweep_steps();
+        let steps = std::fs::read_dir(self.settings.run.join("steps"));
+        steps.is_ok_and(|mut steps| steps.next().is_some())
+    }
+
     /// Removes what killed builds left in the runtime directory: their process is gone.
     fn sweep_steps(&self) {
         let steps = std::fs::read_dir(self.settings.run.join("steps"));
@@ -187,13 +194,29 @@ impl StepRunner for Steps<'_> {
         let plan = self
             .plan(step)
             .map_err(|error| failed("cannot prepare the step", error))?;
-        let result = self.execute(&plan, output);
+        let result = self.with_gateway(&plan, || self.execute(&plan, output));
         let _ = std::fs::remove_dir_all(&plan.paths.run_dir);
         result
     }
 }
 
 impl Steps<'_> {
+    /// Does `act` while the gateway lives that the plan asks for.
+    fn with_gateway(
+        &self,
+        plan: &ContainerPlan,
+        act: impl FnOnce() -> std::result::Result<i32, StepError>,
+    ) -> std::result::Result<i32, StepError> {
+        let _gateway = match plan.network {
+            NetworkMode::Gateway(_) => {
+                let gateway = self.engine.ensure_gateway();
+                Some(gateway.map_err(|error| failed("cannot connect the step", error))?)
+            }
+            _ => None,
+        };
+        act()
+    }
+
     fn execute(
         &self,
         plan: &ContainerPlan,
@@ -286,7 +309,6 @@ impl Steps<'_> {
             StepNetwork::None => NetworkMode::None,
             StepNetwork::Host => NetworkMode::Host,
             StepNetwork::Default => {
-                self.engine.ensure_gateway()?;
                 let networks = self.engine.store.networks();
                 let record = networks.ensure(DEFAULT_NETWORK, &network_options())?;
                 NetworkMode::Gateway(NetworkPlan {

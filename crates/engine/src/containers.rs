@@ -58,6 +58,24 @@ pub struct ContainerView {
     pub observed: Liveness,
 }
 
+/// A start on its way. What it needs cannot be taken from it meanwhile.
+#[derive(Debug)]
+pub struct Launched {
+    /// The connection of the container's first client.
+    pub client: Client,
+    /// A gateway does not end while somebody is connected.
+    _gateway: Option<net::Client>,
+    /// A container is not removed while somebody holds its lock.
+    _lock: store::containers::ContainerLock,
+}
+
+impl Launched {
+    /// Waits until the container's first process lives; gives the connection.
+    pub fn started(mut self) -> std::result::Result<Client, ClientError> {
+        self.client.started().map(|()| self.client)
+    }
+}
+
 impl Engine {
     /// All containers, the youngest first.
     pub fn list(&self) -> Result<Vec<ContainerView>> {
@@ -116,22 +134,23 @@ impl Engine {
         }
     }
 
-    /// Starts a container in the background.
+    /// Starts a container in the background; one that runs is left alone.
     pub fn start(&self, record: &ContainerRecord) -> Result<()> {
         if self.observe(record)?.is_alive() {
             return Ok(());
         }
-        let mut client = self.launch(record)?;
-        client
-            .started()
-            .map_err(|error| self.start_error(record, error))
+        match self.launch(record)?.started() {
+            Ok(_) => Ok(()),
+            // Another command was quicker.
+            Err(_) if self.observe(record)?.is_alive() => Ok(()),
+            Err(error) => Err(self.start_error(record, error)),
+        }
     }
 
-    /// Starts a container's supervisor. The connection that comes back is its first
-    /// client's.
-    pub fn launch(&self, record: &ContainerRecord) -> Result<Client> {
+    /// Starts a container's supervisor.
+    pub fn launch(&self, record: &ContainerRecord) -> Result<Launched> {
         let containers = self.store.containers();
-        let _lock = containers.lock(&record.id)?;
+        let lock = containers.lock(&record.id)?;
         let plan = containers.plan(&record.id)?;
         std::fs::create_dir_all(&plan.paths.run_dir).map_err(|source| Error::File {
             act: "create",
@@ -139,12 +158,18 @@ impl Engine {
             source,
         })?;
         self.wait_for_supervisor(record, &plan)?;
-        if matches!(plan.network, NetworkMode::Gateway(_)) {
-            self.ensure_gateway()?;
-        }
+        let gateway = match plan.network {
+            NetworkMode::Gateway(_) => Some(self.ensure_gateway()?),
+            _ => None,
+        };
         let file = containers.dir(&record.id).join("config.json");
-        runtime::supervise::spawn(&self.settings.run, &file)
-            .map_err(|error| self.failed_to("start", record, error.into()))
+        let client = runtime::supervise::spawn(&self.settings.run, &file)
+            .map_err(|error| self.failed_to("start", record, error.into()))?;
+        Ok(Launched {
+            client,
+            _gateway: gateway,
+            _lock: lock,
+        })
     }
 
     /// A supervisor records the end of its container shortly before its own: a start
@@ -200,9 +225,12 @@ impl Engine {
         }
         let run_dir = self.settings.container_run_dir(&record.id);
         let exit = self.store.containers().dir(&record.id).join("exit.json");
-        runtime::control::stop(&run_dir, &exit, signal, grace)
-            .map(drop)
-            .map_err(|error| self.failed_to("stop", record, error.into()))
+        match runtime::control::stop(&run_dir, &exit, signal, grace) {
+            Ok(_) => Ok(()),
+            // It ended by itself, or was removed, in the meantime.
+            Err(_) if !self.observe(record)?.is_alive() => Ok(()),
+            Err(error) => Err(self.failed_to("stop", record, error.into())),
+        }
     }
 
     /// Sends a signal to a container's first process.
@@ -225,26 +253,39 @@ impl Engine {
 
     /// Removes a container, its anonymous volumes too if asked for (always with `--rm`).
     pub fn remove(&self, record: &ContainerRecord, force: bool, volumes: bool) -> Result<()> {
-        if self.observe(record)?.is_alive() {
+        self.take_away(record, force, volumes)?;
+        self.store.sweep();
+        Ok(())
+    }
+
+    /// As [`Engine::remove`], but the container's files are still to be swept: nobody
+    /// sees them any more.
+    pub fn take_away(&self, record: &ContainerRecord, force: bool, volumes: bool) -> Result<()> {
+        // The supervisor of a `--rm` container may be first, then there is no lock.
+        let _lock = loop {
+            let lock = self.store.containers().lock(&record.id).ok();
+            if !self.observe(record)?.is_alive() {
+                break lock;
+            }
+            drop(lock);
             if !force {
+                let hint = format!("stop it first, or use `shim rm -f {}`", record.name);
                 return Err(Error::State {
                     name: record.name.clone(),
                     state: "running".into(),
-                    hint: Some(format!(
-                        "stop it first, or use `shim rm -f {}`",
-                        record.name
-                    )),
+                    hint: Some(hint),
                 });
             }
             // No restart policy brings it back: the user asked for its end.
             self.stop(record, Some(9), Some(Duration::ZERO))?;
-        }
+        };
+        use store::Error::{InUse, NoContainer, NoVolume};
         let gone = |result: store::Result<()>| match result {
-            Err(store::Error::NoContainer(_) | store::Error::NoVolume(_)) => Ok(()),
+            Err(NoContainer(_) | NoVolume(_)) => Ok(()),
+            // Another container mounts the volume by its name: it is that one's now.
+            Err(InUse { .. }) => Ok(()),
             other => other,
         };
-        // Nobody starts it in between. The supervisor of a `--rm` container may be first.
-        let _lock = self.store.containers().lock(&record.id);
         gone(self.store.containers().remove(&record.id))?;
         let _ = std::fs::remove_dir_all(self.settings.container_run_dir(&record.id));
         if volumes || record.auto_remove {
@@ -253,7 +294,6 @@ impl Engine {
                 .iter()
                 .try_for_each(|name| gone(self.store.volumes().remove(name)))?;
         }
-        self.store.sweep();
         Ok(())
     }
 
@@ -280,8 +320,11 @@ impl Engine {
     /// Writes a container's file system as a tar: through its processes if it runs,
     /// else from a private mount.
     pub fn export(&self, record: &ContainerRecord, out: &mut dyn Write) -> Result<()> {
+        // Nobody starts it, and with it mounts its upper directory, in between.
+        let lock = self.store.containers().lock(&record.id)?;
         let root = match self.observe(record)? {
             Liveness::Running(state) => {
+                drop(lock);
                 let init = state.init.ok_or_else(|| self.not_running(record))?;
                 // Both paths are links; the dot leads through them.
                 let path = std::path::PathBuf::from(format!("/proc/{}/root/.", init.pid));
@@ -289,7 +332,6 @@ impl Engine {
             }
             _ => self.plan(record)?.rootfs,
         };
-        let _lock = self.store.containers().lock(&record.id)?;
         let overlay = sys::mount::Overlay {
             lower: &root.layers,
             upper: Some((&root.upper, &root.work)),
@@ -316,13 +358,11 @@ impl Engine {
 
     /// Anonymous and named volumes that a plan mounts.
     pub fn volumes_of(plan: &ContainerPlan) -> Vec<&str> {
-        let volume = |mount: &'_ model::MountPlan| matches!(mount.kind, MountKind::Volume { .. });
         plan.mounts
             .iter()
-            .filter(|m| volume(m))
-            .map(|mount| match &mount.kind {
-                MountKind::Volume { name, .. } => name.as_str(),
-                _ => "",
+            .filter_map(|mount| match &mount.kind {
+                MountKind::Volume { name, .. } => Some(name.as_str()),
+                _ => None,
             })
             .collect()
     }

@@ -20,13 +20,14 @@ pub const DEFAULT_NETWORK: &str = "bridge";
 impl Engine {
     /// Makes a container.
     pub fn create(&self, request: &RunRequest, events: &dyn EventSink) -> Result<ContainerRecord> {
+        // From the first look for the image on: its layers must still be there at the end.
+        let _shared = self.store.share()?;
         let image = self.image(
             &request.image,
             request.pull,
             request.platform.as_ref(),
             events,
         )?;
-        let _shared = self.store.share()?;
         let id = self.store.containers().new_id()?;
         let mut anonymous = Vec::new();
         let made = self.record(request, &image, &id, &mut anonymous);

@@ -3,21 +3,29 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
+
 use crate::{Engine, Result};
+
+/// How long a gateway that nobody needs may take to end.
+const END: Timespec = Timespec {
+    tv_sec: 2,
+    tv_nsec: 0,
+};
 
 /// The hidden entry of our program that is the gateway.
 pub const GATEWAY_ENTRY: &str = "__gateway";
 
 impl Engine {
-    /// Starts the gateway if there is none.
-    pub(crate) fn ensure_gateway(&self) -> Result<()> {
+    /// Starts the gateway if there is none. It stays as long as the connection does.
+    pub(crate) fn ensure_gateway(&self) -> Result<net::Client> {
         std::fs::create_dir_all(&self.settings.run).map_err(|source| crate::Error::File {
             act: "create",
             path: self.settings.run.clone(),
             source,
         })?;
-        net::Client::ensure(&self.settings.run, |ready| self.spawn_gateway(&ready))?;
-        Ok(())
+        let spawn = |ready| self.spawn_gateway(&ready);
+        Ok(net::Client::ensure(&self.settings.run, spawn)?)
     }
 
     /// Its two arguments are the runtime directory and, as standard input, the pipe that
@@ -39,15 +47,23 @@ impl Engine {
     /// Tells the gateway to end at once if no container needs it any more, and waits for
     /// that: after `stop`, `rm` and `down` nothing of ours is left running.
     pub fn gateway_may_end(&self) -> Result<()> {
-        if self.list()?.iter().any(|c| {
+        let Some(client) = net::Client::connect(&self.settings.run)? else {
+            return Ok(());
+        };
+        let needs_it = |c: &crate::ContainerView| {
             c.observed.is_alive() && matches!(c.plan.network, model::NetworkMode::Gateway(_))
-        }) {
+        };
+        if self.steps_run() || self.list()?.iter().any(needs_it) {
             return Ok(());
         }
-        if let Some(client) = net::Client::connect(&self.settings.run)? {
-            client.end_when_idle()?;
-            client.wait_for_end();
+        match client.end_when_idle() {
+            // It was ending already.
+            Ok(()) | Err(net::Error::Gone) => {}
+            Err(error) => return Err(error.into()),
         }
+        // Its end closes the connection. A container that starts just now keeps it alive.
+        let mut fds = [PollFd::new(&client, PollFlags::IN)];
+        let _ = rustix::event::poll(&mut fds, Some(&END));
         Ok(())
     }
 }

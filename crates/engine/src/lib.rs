@@ -14,6 +14,7 @@ mod images;
 mod logs;
 mod names;
 pub mod project;
+mod removal;
 mod request;
 mod settings;
 pub mod signals;
@@ -23,12 +24,13 @@ use store::Store;
 
 pub use build::StepNetwork;
 pub use builds::{BuildCommand, DockerfileSource};
-pub use containers::{ContainerView, Liveness};
+pub use containers::{ContainerView, Launched, Liveness};
 pub use create::DEFAULT_NETWORK;
 pub use error::{Error, Result};
 pub use gateway::{GATEWAY_ENTRY, run_gateway};
 pub use images::{Credentials, RegistryConfig, remove_login, store_login};
 pub use logs::{LogLine, LogQuery, parse_time};
+pub use removal::{REMOVE_ENTRY, run_removal};
 pub use request::{
     ExecRequest, MountRequest, MountSource, NetworkAttachment, NetworkRequest, PullPolicy,
     RunRequest,
@@ -37,10 +39,6 @@ pub use settings::Settings;
 pub use store::archive::Format as ArchiveFormat;
 pub use store::images::Removal;
 pub use store::{ContainerRecord, Error as StoreError, ImageSummary};
-
-/// The hidden entry of our program that removes a `--rm` container; its arguments are
-/// the store, the runtime directory and the container's id.
-pub const REMOVE_ENTRY: &str = "__remove";
 
 /// Does what requests ask for. Holds no state that is not on disk.
 #[derive(Debug)]

@@ -114,11 +114,13 @@ impl BuildArgs {
             Ok(found) if found.is_dir() => Ok(path),
             Ok(_) => {
                 let message = format!("build context {} is not a directory", path.display());
-                Err(CliError::new(Kind::Failed, message))
+                Err(CliError::new(Kind::Failed, message)
+                    .hint("name the directory, and the Dockerfile with -f"))
             }
             Err(error) => {
                 let message = format!("cannot read build context {}: {error}", path.display());
-                Err(CliError::new(Kind::Failed, message))
+                Err(CliError::new(Kind::Failed, message)
+                    .hint("name the directory with the Dockerfile, e.g. `shim build .`"))
             }
         }
     }

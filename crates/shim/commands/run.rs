@@ -70,7 +70,7 @@ fn foreground(
     keys: DetachKeys,
 ) -> Result<ExitCode, CliError> {
     let plan = engine.plan(record)?;
-    let mut client = engine.launch(record)?;
+    let mut launched = engine.launch(record)?;
     let options = runtime::attach::Options {
         detach_keys: keys,
         tty: plan.process.tty,
@@ -80,8 +80,8 @@ fn foreground(
         replay: 0,
         sig_proxy: true,
     };
-    super::attach::first(&mut client, &options)?;
-    client
+    super::attach::first(&mut launched.client, &options)?;
+    let mut client = launched
         .started()
         .map_err(|e| CliError::from(engine.start_error(record, e)))?;
     super::attach::pump(engine, record, &mut client, &options)
