@@ -49,7 +49,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
 
 /// Foreign crates that only one crate of ours may name.
 const DOORS: [(&str, &[&str]); 12] = [
-    ("oci-client", &["registry"]),
+    ("reqwest", &["registry"]),
     ("libcontainer", &["runtime"]),
     ("nix", &["runtime"]),
     ("oci-spec", &["runtime"]),

@@ -2,7 +2,7 @@
 //!
 //! The interface is synchronous. Each call builds a small single-threaded tokio
 //! runtime for its transfers and shuts it down before it returns; nothing above
-//! ever sees a future, nor a type of `oci-client`, which speaks the protocol.
+//! ever sees a future, nor a type of `reqwest`, which speaks HTTP.
 //!
 //! This crate knows no store: what arrives goes into a [`BlobSink`], what leaves
 //! comes from a [`BlobSource`]. It reads the files that the caller names (a CA

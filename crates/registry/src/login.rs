@@ -6,8 +6,7 @@ use crate::client::{Client, Config};
 use crate::wire::{Access, Wire};
 use crate::{Credentials, Error, Result};
 
-/// A repository name to ask a token for. It need not exist: a token server checks the
-/// password before the scope.
+/// A repository name to fill a reference with; nothing is asked of it.
 const REPOSITORY: &str = "library/login";
 
 pub(crate) fn login(client: &Client, registry: &str, user: &str, password: &str) -> Result<()> {
@@ -26,7 +25,7 @@ pub(crate) fn login(client: &Client, registry: &str, user: &str, password: &str)
         ..client.config.clone()
     };
     let outcome = client.block_on(async {
-        Wire::open(&config, &reference, Access::Pull)
+        Wire::open(&config, &reference, Access::Login)
             .await?
             .probe_login()
             .await
@@ -62,6 +61,11 @@ fn name(error: Error, registry: &str, user: &str) -> Error {
             registry,
             object,
             source,
+        },
+        Error::NotFound { registry, .. } => Error::Registry {
+            registry,
+            object,
+            source: "no image registry is there".into(),
         },
         other => other,
     }

@@ -100,13 +100,6 @@ impl<'a> Pull<'a> {
             .await
     }
 
-    /// The connection, logged in: the place for the login when something is fetched.
-    async fn logged_in(&self) -> Result<&Wire<'a>> {
-        let wire = self.wire().await?;
-        wire.log_in().await?;
-        Ok(wire)
-    }
-
     /// What the reference points at. A tag costs a HEAD request, and its document is
     /// then fetched by digest: the tag may move in between.
     async fn top(&self) -> Result<Document> {
@@ -155,8 +148,7 @@ impl<'a> Pull<'a> {
         let bytes = match self.found("configuration", &contents.config.digest)? {
             Some(bytes) => bytes,
             None => {
-                transfer::collect(self.logged_in().await?, &contents.config, "configuration")
-                    .await?
+                transfer::collect(self.wire().await?, &contents.config, "configuration").await?
             }
         };
         let config = manifest::read_config(contents, &bytes, self.reference)?;
@@ -232,7 +224,7 @@ impl<'a> Pull<'a> {
             progress.finish("Already exists");
             return Ok(false);
         }
-        let wire = self.logged_in().await?;
+        let wire = self.wire().await?;
         let (sender, receiver) = mpsc::channel(IN_FLIGHT);
         let (verdict, outcome) = oneshot::channel();
         scope.spawn(move || {

@@ -71,7 +71,7 @@ async fn attempt(
     };
     let mut skip = if body.whole { *done } else { 0 };
     let mut stream = body.stream;
-    if let Some(length) = stream.content_length {
+    if let Some(length) = body.length {
         let whole = *done - skip + length;
         if whole != blob.size {
             return Err(Stop::Final(wrong_size(wire.reference(), blob, whole)));
@@ -105,12 +105,6 @@ fn stop_for(fault: Fault, wire: &Wire<'_>, blob: &Descriptor, done: u64) -> Stop
             registry: wire.reference().domain().into(),
             reference: wire.reference().familiar(),
             digest: blob.digest.clone(),
-        }),
-        Fault::Corrupt { actual, .. } => Stop::Final(Error::Corrupt {
-            reference: wire.reference().familiar(),
-            what: "blob",
-            expected: blob.digest.clone(),
-            actual,
         }),
         fault if fault.may_pass() => Stop::Broken(wire.error(fault).into()),
         fault => Stop::Final(wire.error(fault)),

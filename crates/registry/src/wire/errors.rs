@@ -1,10 +1,10 @@
-//! From the protocol library's errors to what a user can act on.
+//! From failed requests and refusals to what a user can act on.
 
 use std::error::Error as StdError;
 use std::io;
 
 use model::Reference;
-use oci_client::errors::{DigestError, OciDistributionError, OciErrorCode};
+use serde::Deserialize;
 
 use crate::{BoxError, Error};
 
@@ -23,10 +23,6 @@ pub(crate) enum Fault {
     TooManyRequests,
     /// A range was asked for that the blob does not have.
     NoSuchRange,
-    Corrupt {
-        expected: String,
-        actual: String,
-    },
     /// Any other answer, with its HTTP status if it had one.
     Answer {
         status: Option<u16>,
@@ -39,71 +35,61 @@ pub(crate) enum Fault {
 #[error("{0}")]
 struct Answer(String);
 
+/// The distribution protocol's way of saying what is wrong.
+#[derive(Deserialize)]
+struct Envelope {
+    errors: Vec<Complaint>,
+}
+
+#[derive(Deserialize)]
+struct Complaint {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+impl From<reqwest::Error> for Fault {
+    fn from(error: reqwest::Error) -> Self {
+        // The address may carry a token.
+        Self::of_transport(error.without_url().into())
+    }
+}
+
 impl Fault {
-    pub(crate) fn of(error: OciDistributionError) -> Self {
-        match error {
-            OciDistributionError::RequestError(error) => match error.status() {
-                Some(status) => Self::of_status(status.as_u16(), String::new()),
-                // The address may carry a token.
-                None => Self::of_transport(error.without_url().into()),
-            },
-            OciDistributionError::IoError(error) => Self::of_transport(error.into()),
-            OciDistributionError::UnauthorizedError { .. }
-            | OciDistributionError::AuthenticationFailure(_) => Self::Unauthorized,
-            OciDistributionError::ImageManifestNotFoundError(_) => Self::NotFound,
-            OciDistributionError::ServerError { code, message, .. } => {
-                Self::of_status(code, message)
-            }
-            OciDistributionError::RegistryError { envelope, .. } => Self::of_envelope(&envelope),
-            OciDistributionError::DigestError(DigestError::VerificationError {
-                expected,
-                actual,
-            }) => Self::Corrupt { expected, actual },
-            other => Self::Answer {
-                status: None,
-                source: other.into(),
-            },
+    /// A registry that breaks the protocol.
+    pub(super) fn said(what: &str) -> Self {
+        Self::Answer {
+            status: None,
+            source: Answer(what.to_owned()).into(),
         }
     }
 
-    fn of_status(status: u16, message: String) -> Self {
+    /// An answer other than success.
+    pub(super) fn of_answer(status: u16, body: &[u8]) -> Self {
+        let complaints = serde_json::from_slice(body).map_or(Vec::new(), |e: Envelope| e.errors);
+        let has = |code: &str| complaints.iter().any(|c| c.code == code);
         match status {
             401 | 403 => Self::Unauthorized,
+            _ if has("DENIED") || has("UNAUTHORIZED") => Self::Unauthorized,
             404 => Self::NotFound,
             416 => Self::NoSuchRange,
             429 => Self::TooManyRequests,
             _ => {
-                let said = message.trim().chars().take(300).collect::<String>();
+                let said: Vec<&str> = complaints.iter().map(|c| c.message.as_str()).collect();
+                let said = match said.is_empty() {
+                    true => String::from_utf8_lossy(body)
+                        .trim()
+                        .chars()
+                        .take(300)
+                        .collect(),
+                    false => said.join("; "),
+                };
                 let colon = if said.is_empty() { "" } else { ": " };
                 Self::Answer {
                     status: Some(status),
                     source: Answer(format!("HTTP status {status}{colon}{said}")).into(),
                 }
-            }
-        }
-    }
-
-    fn of_envelope(envelope: &oci_client::errors::OciEnvelope) -> Self {
-        let has = |code: OciErrorCode| envelope.errors.iter().any(|e| e.code == code);
-        if has(OciErrorCode::Unauthorized) || has(OciErrorCode::Denied) {
-            Self::Unauthorized
-        } else if has(OciErrorCode::Toomanyrequests) {
-            Self::TooManyRequests
-        } else if [
-            OciErrorCode::ManifestUnknown,
-            OciErrorCode::NameUnknown,
-            OciErrorCode::NotFound,
-            OciErrorCode::BlobUnknown,
-        ]
-        .into_iter()
-        .any(has)
-        {
-            Self::NotFound
-        } else {
-            let said: Vec<&str> = envelope.errors.iter().map(|e| e.message.as_str()).collect();
-            Self::Answer {
-                status: None,
-                source: Answer(said.join("; ")).into(),
             }
         }
     }
@@ -126,17 +112,6 @@ impl Fault {
             (_, true) => Self::Tls(source),
             _ => Self::Connection { source, refused },
         }
-    }
-
-    pub(crate) fn is_unauthorized(&self) -> bool {
-        matches!(self, Self::Unauthorized)
-    }
-
-    pub(crate) fn is_about_transport(&self) -> bool {
-        matches!(
-            self,
-            Self::UnknownHost(_) | Self::Tls(_) | Self::Connection { .. }
-        )
     }
 
     /// Whether the same request may succeed a moment later.
@@ -183,19 +158,6 @@ impl Fault {
                 object,
                 source: Answer("the requested range does not exist".into()).into(),
             },
-            Self::Corrupt { expected, actual } => match expected.parse() {
-                Ok(expected) => Error::Corrupt {
-                    reference: reference.familiar(),
-                    what: "manifest",
-                    expected,
-                    actual,
-                },
-                Err(e) => Error::Registry {
-                    registry,
-                    object,
-                    source: Box::new(e),
-                },
-            },
             Self::Answer { source, .. } => Error::Registry {
                 registry,
                 object,
@@ -217,18 +179,5 @@ fn beneath<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError 
     {
         Some(hidden) => Some(hidden),
         None => cause.source(),
-    }
-}
-
-impl Error {
-    /// Whether another way of connecting might have worked.
-    pub(crate) fn is_about_transport(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreachable { .. }
-                | Self::UnknownHost { .. }
-                | Self::Tls { .. }
-                | Self::NoCertificates { .. }
-        )
     }
 }

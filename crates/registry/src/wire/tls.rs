@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use oci_client::client::{Certificate, CertificateEncoding};
+use reqwest::Certificate;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -43,10 +43,7 @@ fn read(path: &Path) -> Result<Vec<Certificate>> {
     Ok(CertificateDer::pem_slice_iter(&pem)
         .flatten()
         .filter(|der| store.add(der.clone()).is_ok())
-        .map(|der| Certificate {
-            encoding: CertificateEncoding::Der,
-            data: der.to_vec(),
-        })
+        .filter_map(|der| Certificate::from_der(&der).ok())
         .collect())
 }
 
@@ -118,7 +115,7 @@ mod tests {
             ..Config::default()
         };
         let wire = Wire::prepare(&config, reference, Access::Pull, transport, None)?;
-        Client::new(config.clone()).block_on(wire.log_in())
+        Client::new(config.clone()).block_on(wire.probe_login())
     }
 
     #[test]

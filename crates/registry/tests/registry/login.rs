@@ -113,6 +113,7 @@ fn token_registry() -> Fake {
         match request.path.as_str() {
             path if path.contains("/manifests/") => Reply::ok(media::OCI_MANIFEST, &manifest),
             path if path.contains("/blobs/") => Reply::ok("x", config),
+            "/v2/" => Reply::ok("x", b"{}"),
             _ => Reply::not_found(),
         }
     })
