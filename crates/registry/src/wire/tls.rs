@@ -137,6 +137,20 @@ mod tests {
     }
 
     #[test]
+    fn a_loopback_registry_may_speak_tls_with_any_certificate() {
+        install_crypto();
+        let dir = tempfile::tempdir().unwrap();
+        authority(dir.path());
+        let reference = serve(dir.path());
+        let config = Config::default();
+        let open = Wire::open(&config, &reference, Access::Login);
+        let client = Client::new(config.clone());
+        client
+            .block_on(async { open.await?.probe_login().await })
+            .unwrap();
+    }
+
+    #[test]
     fn plain_http_where_tls_is_expected_is_named() {
         let dir = tempfile::tempdir().unwrap();
         authority(dir.path());

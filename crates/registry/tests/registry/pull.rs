@@ -2,7 +2,7 @@
 
 use model::event::Silent;
 use model::image::media;
-use registry::{Document, Error};
+use registry::{Client, Config, Document, Error};
 
 use crate::kit::{
     Fake, Layout, Memory, References, Reply, Server, Told, amd64, client, describe, digest_of,
@@ -79,6 +79,26 @@ fn an_image_that_is_here_costs_one_head() {
     proxy.log.lock().unwrap().clear();
     pull(&proxy.reference("a").with_digest(first.resolved), &sink).unwrap();
     assert!(proxy.requests().is_empty(), "pinned and here: no request");
+}
+
+#[test]
+fn a_plain_http_registry_needs_no_certificates() {
+    let server = Server::open();
+    server.fill(&Layout::single().source(), "a:1", &[]);
+    let config = Config {
+        ca_bundles: Vec::new(),
+        ..Config::default()
+    };
+    let sink = Memory::default();
+    let reference = server.reference("a:1");
+    Client::new(config.clone())
+        .pull(&reference, &amd64(), &sink, &Silent)
+        .unwrap();
+    let elsewhere = "registry.invalid/a:1".parse().unwrap();
+    let error = Client::new(config)
+        .pull(&elsewhere, &amd64(), &sink, &Silent)
+        .unwrap_err();
+    assert!(matches!(error, Error::NoCertificates { .. }), "{error:?}");
 }
 
 #[test]
