@@ -126,7 +126,7 @@ impl From<engine::Error> for CliError {
             None => Kind::Failed,
         };
         if let Some(rendered) = error.rendered() {
-            return Self::rendered(rendered.to_owned());
+            return Self::rendered(rendered);
         }
         let mut out = Self::from_error(kind, &error);
         out.hints.extend(error.hint());

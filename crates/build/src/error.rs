@@ -123,10 +123,21 @@ pub struct Complaints {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+impl Complaints {
+    fn errors(&self) -> Vec<Diagnostic> {
+        let errors = self.diagnostics.iter().filter(|d| d.is_error());
+        errors.cloned().collect()
+    }
+
+    /// The errors with the lines they are about, for a user to read.
+    pub fn rendered(&self) -> String {
+        text::render(&self.sources, &self.errors(), false)
+    }
+}
+
 impl fmt::Display for Complaints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let errors = self.diagnostics.iter().filter(|d| d.is_error());
-        let errors: Vec<_> = errors.cloned().collect();
+        let errors = self.errors();
         let count = errors.len();
         let file = errors
             .iter()

@@ -195,9 +195,13 @@ impl Error {
     }
 
     /// Text that already shows the lines it is about.
-    pub fn rendered(&self) -> Option<&str> {
+    pub fn rendered(&self) -> Option<String> {
         match self {
-            Self::Diagnostics(text) => Some(text),
+            Self::Diagnostics(text) => Some(text.clone()),
+            Self::Build(error) => match &**error {
+                build::BuildError::Dockerfile(complaints) => Some(complaints.rendered()),
+                _ => None,
+            },
             _ => None,
         }
     }

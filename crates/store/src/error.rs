@@ -210,6 +210,8 @@ impl Error {
             Self::SeveralReferences { references, .. } => {
                 format!("name one, e.g. `shim rmi {}`, or use -f", references[0])
             }
+            Self::NoImage(_) => "`shim images` lists those in the store".into(),
+            Self::InUse { .. } => "remove first what uses it".into(),
             Self::Ambiguous { .. } => "give more digits".into(),
             Self::NoSubnet(_) => "remove unused networks with `shim network prune`".into(),
             Self::Digest { .. } | Self::Size { .. } => {
