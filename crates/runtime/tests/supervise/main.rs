@@ -37,15 +37,37 @@ fn main() {
         Some("__gateway") => {
             std::fs::write(std::path::Path::new(&args[1]).join(GATEWAY_MARK), "").unwrap();
         }
-        filter => run(filter.filter(|word| !word.starts_with('-'))),
+        _ => harness(&args),
     }
 }
 
-fn run(filter: Option<&str>) {
-    let tests = [life::TESTS, attached::TESTS, execs::TESTS, network::TESTS].concat();
+/// The part of the usual harness's command line that cargo and nextest use.
+fn harness(args: &[OsString]) {
+    let words: Vec<&str> = args.iter().filter_map(|word| word.to_str()).collect();
+    let flag = |flag: &str| words.contains(&flag);
+    if flag("--list") {
+        // None of ours is an ignored one.
+        let names = tests().into_iter().filter(|_| !flag("--ignored"));
+        names.for_each(|(name, _)| println!("{name}: test"));
+        return;
+    }
+    let filter = words.iter().copied().find(|word| !word.starts_with('-'));
+    run(filter, flag("--exact"));
+}
+
+fn tests() -> Vec<Test> {
+    [life::TESTS, attached::TESTS, execs::TESTS, network::TESTS].concat()
+}
+
+fn run(filter: Option<&str>, exact: bool) {
+    let fits = |name: &str, filter: &str| match exact {
+        true => name == filter,
+        false => name.contains(filter),
+    };
+    let tests = tests();
     let chosen = tests
         .iter()
-        .filter(|(name, _)| filter.is_none_or(|f| name.contains(f)));
+        .filter(|(name, _)| filter.is_none_or(|filter| fits(name, filter)));
     let mut failed = Vec::new();
     for (name, test) in chosen {
         let ok = catch_unwind(test).is_ok();
