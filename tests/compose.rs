@@ -9,6 +9,7 @@
 mod kit;
 
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use kit::bases::Base;
@@ -148,6 +149,11 @@ fn profiles_choose_services() {
         "tool\nweb\n"
     );
     assert_eq!(services(&[], &["--profile", "other"]), "web\n");
+    let plan = app(&shim, &["up", "--dry-run", "tool"]).succeeded();
+    assert!(
+        plan.contains("create container app-tool-1"),
+        "named, it is on: {plan}"
+    );
 }
 
 #[test]
@@ -349,6 +355,27 @@ services:
     assert_eq!(id(shim, "api"), after.0);
 }
 
+fn two_at_once_do_it_once(shim: &Shim) {
+    shim.has(&[Base::Busybox]);
+    project(shim, "\
+services:
+  api:
+    image: busybox
+    command: ['sh', '-c', 'STAY']
+  web:
+    image: busybox
+    command: ['sh', '-c', 'STAY']
+");
+    let both = std::thread::scope(|scope| {
+        let up = || app(shim, &["up", "-d"]);
+        let threads = [scope.spawn(up), scope.spawn(up)];
+        threads.map(|thread| thread.join().unwrap())
+    });
+    both.map(Outcome::succeeded);
+    let names = app(shim, &["compose", "ps", "--format", "{{.Name}}"]).succeeded();
+    assert_eq!(names, "app-api-1\napp-web-1");
+}
+
 fn orphans_are_named_and_removed_when_asked(shim: &Shim) {
     shim.has(&[Base::Busybox]);
     let service = |name: &str| {
@@ -490,7 +517,9 @@ services:
     project(shim, &text.replace("SOURCE", "./absent"));
     app(shim, &["up", "-d"]).failed(&["app/absent", "/data", "No such file"]);
     if shim.rootless() {
-        let secret = tempfile::tempdir().unwrap();
+        let mut closed = tempfile::Builder::new();
+        closed.permissions(PermissionsExt::from_mode(0o700));
+        let secret = closed.tempdir().unwrap();
         let inside = secret.path().join("inside");
         std::fs::create_dir(&inside).unwrap();
         project(shim, &text.replace("SOURCE", inside.to_str().unwrap()));

@@ -206,6 +206,8 @@ impl Drop for Shim {
         if !ids.is_empty() {
             let _ = self.run(&[&["rm", "-f"], ids.as_slice()].concat());
         }
+        // What is left there are locks.
+        let _ = std::fs::remove_dir_all(self.run_dir());
     }
 }
 
