@@ -41,6 +41,8 @@ mod router;
 mod worker;
 mod world;
 
+pub use world::HOST_ALIAS;
+
 /// How long a gateway that is ending may still hold the lock.
 const HANDOVER: Duration = Duration::from_secs(5);
 

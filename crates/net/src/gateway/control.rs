@@ -159,7 +159,10 @@ impl Control {
             .connections
             .numbers(|connection| has_ended(&connection.socket));
         gone.into_iter().for_each(|number| self.lose(number));
+        // We stay: whoever waits for our end would wait as long as this container runs.
         self.end_when_idle = false;
+        let waiting = self.connections.numbers(|it| it.waits_for_end);
+        waiting.into_iter().for_each(|number| self.lose(number));
         let again = self
             .connections
             .get(number)

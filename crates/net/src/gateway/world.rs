@@ -15,7 +15,7 @@ use crate::subnet::Subnet;
 
 /// What stands for the host's loopback in a container. Outside every subnet, so that it takes
 /// the default route to us.
-pub(crate) const HOST_ALIAS: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 2);
+pub const HOST_ALIAS: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 2);
 
 /// The names of [`HOST_ALIAS`].
 const HOST_NAMES: [&str; 2] = ["host.docker.internal", "host.containers.internal"];
