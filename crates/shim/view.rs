@@ -27,9 +27,13 @@ pub(crate) fn since(time: &str) -> String {
 
 fn elapsed(time: &str) -> Option<String> {
     let then: Timestamp = time.parse().ok()?;
-    let seconds = Timestamp::now().duration_since(then).as_secs().max(0);
+    let seconds = Timestamp::now().duration_since(then).as_secs();
+    Some(duration(seconds.max(0)))
+}
+
+fn duration(seconds: i64) -> String {
     let (minutes, hours) = (seconds / 60, (seconds + 1800) / 3600);
-    Some(match seconds {
+    match seconds {
         0 => "Less than a second".into(),
         1 => "1 second".into(),
         2..60 => format!("{seconds} seconds"),
@@ -41,7 +45,7 @@ fn elapsed(time: &str) -> Option<String> {
         _ if hours < 24 * 60 => format!("{} weeks", hours / 24 / 7),
         _ if hours < 24 * 365 * 2 => format!("{} months", hours / 24 / 30),
         _ => format!("{} years", hours / 24 / 365),
-    })
+    }
 }
 
 /// A container as a row of `ps`.
@@ -283,7 +287,11 @@ fn host_config(plan: &ContainerPlan, auto_remove: bool) -> Value {
     let mode = match &plan.network {
         NetworkMode::None => "none".to_owned(),
         NetworkMode::Host => "host".to_owned(),
-        NetworkMode::Container { run_dir } => format!("container:{}", run_dir.display()),
+        NetworkMode::Container { run_dir } => {
+            // The directory is named after the container.
+            let id = run_dir.file_name().unwrap_or_default();
+            format!("container:{}", id.to_string_lossy())
+        }
         NetworkMode::Gateway(network) => network
             .attachments
             .first()
@@ -435,4 +443,53 @@ fn network(engine: &Engine, name: &str) -> Result<Value, engine::Error> {
         "Labels": network.labels,
         "IPAM": { "Config": [{ "Subnet": format!("{address}/{prefix}"), "Gateway": gateway.to_string() }] },
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use model::container::ExitRecord;
+
+    use super::*;
+
+    #[test]
+    fn durations_are_dockers() {
+        const HOUR: i64 = 3600;
+        for (seconds, words) in [
+            (0, "Less than a second"),
+            (1, "1 second"),
+            (59, "59 seconds"),
+            (60, "About a minute"),
+            (120, "2 minutes"),
+            (HOUR, "About an hour"),
+            (2 * HOUR, "2 hours"),
+            (47 * HOUR, "47 hours"),
+            (48 * HOUR, "2 days"),
+            (14 * 24 * HOUR, "2 weeks"),
+            (60 * 24 * HOUR, "2 months"),
+            (730 * 24 * HOUR, "2 years"),
+        ] {
+            assert_eq!(duration(seconds), words, "{seconds}");
+        }
+        assert_eq!(since("never"), "N/A");
+        assert_eq!(since("9999-01-01T00:00:00Z"), "Less than a second ago");
+    }
+
+    #[test]
+    fn an_exit_is_told_with_its_code() {
+        let exit = ExitRecord {
+            code: 3,
+            oom_killed: false,
+            error: None,
+            started_at: String::new(),
+            finished_at: jiff::Timestamp::now().to_string(),
+            stopped_by_user: false,
+            restarts: 0,
+        };
+        let shown = status(&Liveness::Exited(exit));
+        assert!(
+            shown.starts_with("Exited (3) ") && shown.ends_with(" ago"),
+            "{shown}"
+        );
+        assert_eq!(status(&Liveness::Created), "Created");
+    }
 }

@@ -29,15 +29,16 @@ impl Engine {
             events,
         )?;
         let id = self.store.containers().new_id()?;
-        let mut anonymous = Vec::new();
-        let made = self.record(request, &image, &id, &mut anonymous);
-        if made.is_err() {
+        let mut anonymous = Anonymous::default();
+        let created = self.record(request, &image, &id, &mut anonymous);
+        if created.is_err() {
             // Volumes of a container that never came to be hold nothing.
             anonymous
+                .fresh
                 .iter()
                 .for_each(|name| drop(self.store.volumes().remove(name)));
         }
-        made
+        created
     }
 
     fn record(
@@ -45,7 +46,7 @@ impl Engine {
         request: &RunRequest,
         image: &Image,
         id: &ContainerId,
-        anonymous: &mut Vec<String>,
+        anonymous: &mut Anonymous,
     ) -> Result<ContainerRecord> {
         let containers = self.store.containers();
         let mounts = self.mounts(request, image, anonymous)?;
@@ -88,7 +89,7 @@ impl Engine {
                 command: plan.process.argv.clone(),
                 labels: request.labels.iter().cloned().collect(),
                 auto_remove: request.auto_remove,
-                anonymous_volumes: anonymous.clone(),
+                anonymous_volumes: anonymous.all.clone(),
                 durable: !request.auto_remove,
             };
             match containers.create(&record, &plan) {
@@ -106,7 +107,7 @@ impl Engine {
         &self,
         request: &RunRequest,
         image: &Image,
-        anonymous: &mut Vec<String>,
+        anonymous: &mut Anonymous,
     ) -> Result<Vec<MountPlan>> {
         let mut mounts = Vec::new();
         for mount in &request.mounts {
@@ -120,18 +121,17 @@ impl Engine {
             {
                 let mount = MountRequest {
                     target: target.clone(),
-                    source: MountSource::Anonymous,
+                    source: MountSource::anonymous(),
                     read_only: false,
                 };
                 mounts.push(self.mount(&mount, anonymous)?);
             }
         }
-        // Outer mounts first, so that none hides another.
-        mounts.sort_by_key(|m| m.target.trim_end_matches('/').matches('/').count());
+        outer_first(&mut mounts);
         Ok(mounts)
     }
 
-    fn mount(&self, request: &MountRequest, anonymous: &mut Vec<String>) -> Result<MountPlan> {
+    fn mount(&self, request: &MountRequest, anonymous: &mut Anonymous) -> Result<MountPlan> {
         let volumes = self.store.volumes();
         let kind = match &request.source {
             MountSource::Bind { path, create } => {
@@ -153,13 +153,20 @@ impl Engine {
                     copy_up: *copy_up,
                 }
             }
-            MountSource::Anonymous => {
-                let volume = volumes.create(None, &BTreeMap::new())?;
-                anonymous.push(volume.name.clone());
+            MountSource::Anonymous { copy_up, kept } => {
+                let name = match kept.as_ref().filter(|name| volumes.get(name).is_ok()) {
+                    Some(kept) => kept.clone(),
+                    None => {
+                        let fresh = volumes.create(None, &BTreeMap::new())?.name;
+                        anonymous.fresh.push(fresh.clone());
+                        fresh
+                    }
+                };
+                anonymous.all.push(name.clone());
                 MountKind::Volume {
-                    source: volumes.data(&volume.name),
-                    name: volume.name,
-                    copy_up: true,
+                    source: volumes.data(&name),
+                    name,
+                    copy_up: *copy_up,
                 }
             }
             MountSource::Tmpfs { size, mode } => MountKind::Tmpfs {
@@ -245,6 +252,20 @@ impl Engine {
     }
 }
 
+/// Anonymous volumes of a container in the making.
+#[derive(Default)]
+struct Anonymous {
+    /// Those that it will have.
+    all: Vec<String>,
+    /// Those of them that were made for it.
+    fresh: Vec<String>,
+}
+
+/// Outer mounts come first, so that none hides another.
+fn outer_first(mounts: &mut [MountPlan]) {
+    mounts.sort_by_key(|m| m.target.trim_end_matches('/').matches('/').count());
+}
+
 /// Options for a network of ours: any subnet that the host does not route elsewhere.
 pub(crate) fn network_options() -> NetworkOptions {
     let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
@@ -293,6 +314,22 @@ fn random() -> Result<[u8; 4]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn outer_mounts_come_first_and_the_rest_stays_in_order() {
+        let mount = |target: &str| MountPlan {
+            target: target.into(),
+            kind: MountKind::Tmpfs {
+                size: None,
+                mode: None,
+            },
+            read_only: false,
+        };
+        let mut mounts = ["/a/b/c", "/z/", "/a/b", "/a", "/z/y/"].map(mount);
+        outer_first(&mut mounts);
+        let targets = mounts.map(|m| m.target);
+        assert_eq!(targets, ["/z/", "/a", "/a/b", "/z/y/", "/a/b/c"]);
+    }
 
     #[test]
     fn reads_the_kernel_routing_table() {

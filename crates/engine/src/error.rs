@@ -101,6 +101,15 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// A service's container cannot be made.
+    #[error("service {name}")]
+    Service {
+        /// The service.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<Error>,
+    },
     /// Complaints about a compose file, rendered with the lines they are about.
     #[error("{0}")]
     Diagnostics(String),
@@ -181,6 +190,7 @@ impl Error {
                 hint.clone()
             }
             Self::Several(errors) => errors.iter().find_map(Self::hint),
+            Self::Service { source, .. } => source.hint(),
             Self::Mount { .. } => Some("check the path, its owner and its permissions".into()),
             _ => None,
         }
@@ -198,6 +208,7 @@ impl Error {
     pub fn rendered(&self) -> Option<String> {
         match self {
             Self::Diagnostics(text) => Some(text.clone()),
+            Self::Service { source, .. } => source.rendered(),
             Self::Build(error) => match &**error {
                 build::BuildError::Dockerfile(complaints) => Some(complaints.rendered()),
                 _ => None,

@@ -36,7 +36,8 @@ pub struct RunRequest {
     pub network: NetworkRequest,
     /// Further lines of `/etc/hosts`.
     pub extra_hosts: Vec<(String, String)>,
-    /// May it reach the host's loopback as `host.docker.internal`?
+    /// May it reach the host's loopback as `host.docker.internal`? See
+    /// [`RunRequest::add_host`].
     pub host_loopback: bool,
     /// The root file system cannot be written to.
     pub read_only: bool,
@@ -60,6 +61,20 @@ pub struct RunRequest {
     pub stop_timeout: Option<Duration>,
     /// Another platform than the machine's own.
     pub platform: Option<model::Platform>,
+}
+
+impl RunRequest {
+    /// Adds a line of `/etc/hosts`; the address `host-gateway` is the host's.
+    pub fn add_host(&mut self, name: &str, address: &str) {
+        let address = match address {
+            "host-gateway" => {
+                self.host_loopback = true;
+                net::gateway::HOST_ALIAS.to_string()
+            }
+            address => address.to_owned(),
+        };
+        self.extra_hosts.push((name.to_owned(), address));
+    }
 }
 
 /// When an image is pulled.
@@ -105,7 +120,12 @@ pub enum MountSource {
         copy_up: bool,
     },
     /// A volume without a name, gone with its container (`--rm`, `rm -v`).
-    Anonymous,
+    Anonymous {
+        /// Whether an empty one takes the image's content.
+        copy_up: bool,
+        /// That of the container which this one replaces.
+        kept: Option<String>,
+    },
     /// Memory.
     Tmpfs {
         /// Bytes.
@@ -129,6 +149,16 @@ pub enum NetworkRequest {
     Container(String),
     /// Named networks; they must exist.
     Named(Vec<NetworkAttachment>),
+}
+
+impl MountSource {
+    /// A fresh volume without a name.
+    pub fn anonymous() -> Self {
+        Self::Anonymous {
+            copy_up: true,
+            kept: None,
+        }
+    }
 }
 
 /// One named network.

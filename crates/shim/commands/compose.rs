@@ -194,7 +194,7 @@ fn logs(
 }
 
 fn build(project: &ProjectArgs, host: &Host, services: Vec<String>) -> Result<ExitCode, CliError> {
-    let project = super::project::load(project, host)?;
+    let project = super::project::load_for(project, host, &services)?;
     services
         .iter()
         .try_for_each(|s| super::project::known(&project, s))?;
@@ -205,6 +205,7 @@ fn build(project: &ProjectArgs, host: &Host, services: Vec<String>) -> Result<Ex
         force_recreate: false,
         remove_orphans: false,
         wait: false,
+        grace: None,
     };
     let engine = host.engine(true)?;
     let observed = engine.observe_project(&request.project)?;

@@ -80,7 +80,7 @@ pub(crate) struct ContainerArgs {
     /// Further name of the container in its named networks.
     #[arg(long, value_name = "NAME")]
     network_alias: Vec<String>,
-    /// Further line of /etc/hosts.
+    /// Further line of /etc/hosts; the address `host-gateway` is the host's loopback.
     #[arg(long, value_name = "NAME:ADDRESS")]
     add_host: Vec<String>,
     /// Makes the root file system read-only.
@@ -134,7 +134,7 @@ impl ContainerArgs {
             true => Vec::new(),
             false => vec![text.clone()],
         });
-        Ok(RunRequest {
+        let mut request = RunRequest {
             image: command.image.clone(),
             pull: self.pull_policy()?,
             argv: command.argv.clone(),
@@ -147,9 +147,8 @@ impl ContainerArgs {
             mounts: self.mounts(host)?,
             publish,
             network: self.network()?,
-            extra_hosts: self.hosts()?,
             read_only: self.read_only,
-            labels: self.labels(),
+            labels: self.labels()?,
             tty: self.tty,
             stdin_open: self.interactive,
             auto_remove: self.rm,
@@ -158,7 +157,12 @@ impl ContainerArgs {
             stop_timeout: self.stop_timeout.map(std::time::Duration::from_secs),
             platform: super::pull::platform(self.platform.as_deref())?,
             ..RunRequest::default()
-        })
+        };
+        for text in &self.add_host {
+            let (name, address) = specs::host(text)?;
+            request.add_host(name, address);
+        }
+        Ok(request)
     }
 
     fn pull_policy(&self) -> Result<PullPolicy, CliError> {
@@ -212,6 +216,14 @@ impl ContainerArgs {
                 .strip_prefix("container:")
                 .map(|c| NetworkRequest::Container(c.into())),
         };
+        let named = self.network.iter().any(|name| special(name).is_none());
+        if !self.network_alias.is_empty() && !named {
+            return Err(
+                CliError::usage("--network-alias needs a network that has a name").hint(
+                    "make one with `shim network create NAME`, and join it with --network NAME",
+                ),
+            );
+        }
         match self.network.as_slice() {
             [] => Ok(NetworkRequest::Default),
             [one] if special(one).is_some() => Ok(special(one).unwrap_or_default()),
@@ -232,23 +244,10 @@ impl ContainerArgs {
         }
     }
 
-    fn hosts(&self) -> Result<Vec<(String, String)>, CliError> {
-        let host = |text: &String| {
-            let pair = text
-                .split_once([':', '='])
-                .filter(|(n, a)| !n.is_empty() && !a.is_empty());
-            pair.map(|(n, a)| (n.to_owned(), a.to_owned()))
-                .ok_or_else(|| {
-                    CliError::usage(format!("invalid --add-host `{text}`: want NAME:ADDRESS"))
-                })
-        };
-        self.add_host.iter().map(host).collect()
-    }
-
-    fn labels(&self) -> Vec<(String, String)> {
-        let label = |text: &String| {
-            let (name, value) = text.split_once('=').unwrap_or((text, ""));
-            (name.to_owned(), value.to_owned())
+    fn labels(&self) -> Result<Vec<(String, String)>, CliError> {
+        let label = |text: &String| match text.split_once('=').unwrap_or((text, "")) {
+            ("", _) => Err(CliError::usage(format!("label `{text}` has no name"))),
+            (name, value) => Ok((name.to_owned(), value.to_owned())),
         };
         self.label.iter().map(label).collect()
     }

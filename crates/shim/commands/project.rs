@@ -29,7 +29,22 @@ impl compose::Files for Disk {
 /// Loads the project that these flags and this directory mean; warnings go to standard
 /// error, errors come back with the lines they are about.
 pub(crate) fn load(args: &ProjectArgs, host: &Host) -> Result<Project, CliError> {
-    let loaded = compose::load(&request(args, host)?, &Disk);
+    load_for(args, host, &[])
+}
+
+/// The same for services that were asked for by name, which turns their profiles on.
+pub(crate) fn load_for(
+    args: &ProjectArgs,
+    host: &Host,
+    services: &[String],
+) -> Result<Project, CliError> {
+    let mut request = request(args, host)?;
+    request.services = services.to_vec();
+    let mut loaded = compose::load(&request, &Disk);
+    if let Some(project) = &loaded.project {
+        let complaints = engine::project::unsupported(project);
+        loaded.diagnostics.extend(complaints);
+    }
     let rendered = text::render(&loaded.sources, &loaded.diagnostics, host.color());
     match loaded.project {
         Some(project) => {

@@ -1,5 +1,6 @@
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use clap::Args;
 use compose::Project;
@@ -8,7 +9,7 @@ use engine::{Engine, LogQuery};
 
 use super::follow::Interrupt;
 use crate::cli::ProjectArgs;
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
 use crate::host::Host;
 use crate::render::{Renderer, Style};
 
@@ -38,19 +39,21 @@ pub(crate) struct UpArgs {
     /// Prints what would be done, and does nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Seconds until a stop becomes a kill when `up` is interrupted.
+    /// Seconds until a stop becomes a kill, for containers that are replaced or removed,
+    /// and when `up` is interrupted.
     #[arg(short, long, value_name = "SECONDS")]
     timeout: Option<u64>,
 }
 
 pub(crate) fn run(args: &UpArgs, host: &Host, project: &ProjectArgs) -> Result<ExitCode, CliError> {
     let request = UpRequest {
-        project: super::project::load(project, host)?,
+        project: super::project::load_for(project, host, &args.services)?,
         services: args.services.clone(),
         build: args.build,
         force_recreate: args.force_recreate,
         remove_orphans: args.remove_orphans,
         wait: args.wait,
+        grace: args.timeout.map(Duration::from_secs),
     };
     args.services
         .iter()
@@ -71,7 +74,9 @@ pub(crate) fn run(args: &UpArgs, host: &Host, project: &ProjectArgs) -> Result<E
     }
     let renderer = Renderer::new(Style::for_host(host, false));
     if args.detach || args.wait {
-        engine.up(&request, &plan, &observed, &renderer)?;
+        engine
+            .up(&request, &plan, &observed, &renderer)
+            .map_err(failed)?;
         return Ok(ExitCode::SUCCESS);
     }
     let begun = engine::now();
@@ -84,21 +89,18 @@ pub(crate) fn run(args: &UpArgs, host: &Host, project: &ProjectArgs) -> Result<E
         outcome
     });
     drop(renderer);
-    let containers = outcome?.containers;
+    let containers = outcome.map_err(failed)?.containers;
     let query = LogQuery {
         follow: true,
         since: Some(begun),
         ..LogQuery::default()
     };
-    foreground(
-        &engine,
-        request,
-        &containers,
-        &query,
-        &interrupted,
-        args,
-        host,
-    )
+    foreground(&engine, request, &containers, &query, &interrupted, host)
+}
+
+/// As with docker compose, the codes 125 to 127 are left to `run` and the like.
+fn failed(error: engine::Error) -> CliError {
+    CliError::from(error).with_kind(Kind::Failed)
 }
 
 /// An interrupt while containers are still being started: those that run are stopped,
@@ -108,7 +110,7 @@ fn end_early(engine: &Engine, project: &Project, interrupted: &Interrupt, done: 
         if done.load(Ordering::SeqCst) {
             return;
         }
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
     }
     if !done.load(Ordering::SeqCst) {
         super::status("Interrupted; stopping.");
@@ -125,7 +127,6 @@ fn foreground(
     containers: &[engine::ContainerRecord],
     query: &LogQuery,
     interrupted: &Interrupt,
-    args: &UpArgs,
     host: &Host,
 ) -> Result<ExitCode, CliError> {
     let stop = || interrupted.seen();
@@ -134,13 +135,12 @@ fn foreground(
         return Ok(ExitCode::SUCCESS);
     }
     super::status("Stopping; interrupt again to kill.");
-    let grace = args.timeout.map(std::time::Duration::from_secs);
     let renderer = Renderer::new(Style::for_host(host, false));
     let down = DownRequest {
         project: request.project,
         volumes: false,
         remove_orphans: false,
-        grace,
+        grace: request.grace,
     };
     std::thread::scope(|scope| {
         scope.spawn(|| {

@@ -38,12 +38,13 @@ pub(crate) fn volume(text: &str, cwd: &Path) -> Result<MountRequest, CliError> {
         }
     }
     let source = match source {
-        None => MountSource::Anonymous,
+        None => MountSource::anonymous(),
         Some("") => return Err(bad("the source is empty")),
-        Some(path) if path.starts_with(['/', '.', '~']) => MountSource::Bind {
+        Some(path) if path.starts_with(['/', '.']) => MountSource::Bind {
             path: absolute(path, cwd),
             create: true,
         },
+        // Only the shell knows what `~` is, and where it stands it has not said so.
         Some(name) if name.contains('/') => {
             return Err(bad("a path must begin with `/`, `./` or `../`"));
         }
@@ -120,12 +121,20 @@ mod tests {
         };
         assert_eq!(source("./a:/b").unwrap(), (bind("/w/d/a"), false));
         assert_eq!(source("../a:/b:ro").unwrap(), (bind("/w/a"), true));
-        assert_eq!(source("/b").unwrap().0, MountSource::Anonymous);
+        assert_eq!(source("/b").unwrap().0, MountSource::anonymous());
         assert!(matches!(
             source("x:/b:nocopy").unwrap().0,
             MountSource::Volume { copy_up: false, .. }
         ));
-        for bad in ["a/b:/c", ":/c", "x:rel", "x:/", "x:/b:huh", "a:/b:ro:x"] {
+        for bad in [
+            "a/b:/c",
+            "~/a:/c",
+            ":/c",
+            "x:rel",
+            "x:/",
+            "x:/b:huh",
+            "a:/b:ro:x",
+        ] {
             assert!(source(bad).is_err(), "{bad}");
         }
     }

@@ -1,15 +1,19 @@
 //! `up`: does what the plan says, side by side where nothing stands in the way.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use compose::{Project, Service};
+use model::Transport;
 use model::event::{Event, EventSink};
 use serde_json::Value;
 
+use super::plan::uses_network;
 use super::wait::Progress;
 use super::{Action, Observed, Plan, labels, service};
-use crate::{ContainerRecord, Engine, Error, Result, threads};
+use crate::{ContainerRecord, Engine, Error, Result, RunRequest, threads};
 
 /// What `up` is asked for.
 #[derive(Debug, Clone)]
@@ -26,6 +30,8 @@ pub struct UpRequest {
     pub remove_orphans: bool,
     /// Come back only when every service is up, healthy where it has a check.
     pub wait: bool,
+    /// For containers that are replaced or removed, instead of each one's own time.
+    pub grace: Option<Duration>,
 }
 
 /// What `up` did.
@@ -36,7 +42,8 @@ pub struct UpOutcome {
 }
 
 impl Engine {
-    /// Applies a plan made from the same request and observation.
+    /// Applies a plan made from the same request and observation; makes another where
+    /// somebody was faster.
     pub fn up(
         &self,
         request: &UpRequest,
@@ -58,6 +65,9 @@ impl Engine {
             return self.nothing_to_do(request, plan, observed, events);
         }
         let _lock = self.store.projects().lock(&project.name)?;
+        // Another `up` or `down` may have been at work until now.
+        let observed = &self.observe_project(project)?;
+        let plan = &super::plan(request, observed);
         self.prepare(request, plan, events)?;
         let run = Run {
             engine: self,
@@ -65,6 +75,7 @@ impl Engine {
             observed,
             events,
             progress: Progress::default(),
+            ports: Mutex::default(),
             fingerprints: Mutex::new(observed.fingerprints.clone()),
         };
         let outcome = run.containers(plan);
@@ -127,8 +138,9 @@ impl Engine {
 
     /// Images, networks, volumes, orphans: everything before the first container.
     fn prepare(&self, request: &UpRequest, plan: &Plan, events: &dyn EventSink) -> Result<()> {
-        self.project_images(request, plan, events)?;
         let project = &request.project;
+        self.external(project)?;
+        self.project_images(request, plan, events)?;
         for action in &plan.actions {
             let (id, result) = match action {
                 Action::CreateNetwork { key, name } => (
@@ -144,9 +156,10 @@ impl Engine {
                     )
                 }
                 Action::Remove { container } => {
-                    let removed = self
-                        .find(container)
-                        .and_then(|c| self.remove(&c, true, false));
+                    let removed = self.find(container).and_then(|c| {
+                        self.stop(&c, None, request.grace)?;
+                        self.remove(&c, true, false)
+                    });
                     (format!("Container {container}"), removed)
                 }
                 _ => continue,
@@ -167,7 +180,7 @@ impl Engine {
             });
             result?;
         }
-        self.external(project)
+        Ok(())
     }
 
     fn project_network(&self, project: &Project, key: &str) -> Result<()> {
@@ -188,9 +201,13 @@ impl Engine {
         Ok(())
     }
 
-    /// What is external must be there.
+    /// What is external and used must be there.
     fn external(&self, project: &Project) -> Result<()> {
-        for network in project.networks.values().filter(|n| n.external) {
+        let used = |key: &str| project.services.values().any(|s| uses_network(s, key));
+        for (key, network) in &project.networks {
+            if !network.external || !used(key) {
+                continue;
+            }
             self.store.networks().get(&network.name).map_err(|_| {
                 let name = &network.name;
                 let message = format!("network {name} is declared external and does not exist");
@@ -218,6 +235,8 @@ struct Run<'a> {
     observed: &'a Observed,
     events: &'a dyn EventSink,
     progress: Progress,
+    /// Ports that were chosen out of a range.
+    ports: Mutex<Vec<(Transport, u16)>>,
     fingerprints: Mutex<BTreeMap<String, BTreeMap<String, Value>>>,
 }
 
@@ -282,6 +301,7 @@ impl Run<'_> {
         let (verb, outcome) = match action {
             Action::Keep { .. } => ("Checking", "Running"),
             Action::Start { .. } => ("Starting", "Started"),
+            Action::Restart { .. } => ("Restarting", "Restarted"),
             Action::Recreate { .. } => ("Recreating", "Recreated"),
             _ => ("Creating", "Started"),
         };
@@ -293,6 +313,10 @@ impl Run<'_> {
         });
         let result = match (action, found) {
             (Action::Keep { .. } | Action::Start { .. }, Some(found)) => self.keep(found, service),
+            (Action::Restart { .. }, Some(found)) => self
+                .engine
+                .stop(&found.record, None, self.request.grace)
+                .and_then(|()| self.keep(found, service)),
             (_, found) => self.create(found.map(|f| &f.record), service),
         };
         let result = result.and_then(|record| {
@@ -321,35 +345,75 @@ impl Run<'_> {
         if image.id != found.record.image.id {
             return self.create(Some(&found.record), service);
         }
-        if !found.observed.is_alive() {
-            self.engine.start(&found.record)?;
-        }
+        self.engine.start(&found.record)?;
         Ok(found.record.clone())
     }
 
     fn create(&self, old: Option<&ContainerRecord>, service: &Service) -> Result<ContainerRecord> {
         let project = &self.request.project;
-        let (image, _) = self
-            .engine
-            .store
-            .images()
-            .resolve(&project.image_name(service))?;
-        let request = service::request(project, service, &image.config);
-        if let Some(old) = old {
-            self.engine.remove(old, true, false)?;
-        }
-        let record = self.engine.create(&request, self.events)?;
+        let images = self.engine.store.images();
+        let (image, _) = images.resolve(&project.image_name(service))?;
+        let port = |port: &compose::Port| self.host_port(port);
+        let mut request = service::request(project, service, &image.config, &port);
+        let made = match old {
+            Some(old) => self.engine.plan(old).and_then(|plan| {
+                service::keep_volumes(&mut request, &image.config, &plan, old);
+                self.replace(old, &request)
+            }),
+            None => self.engine.create(&request, self.events),
+        };
+        let record = made.map_err(|source| Error::Service {
+            name: service.name.clone(),
+            source: Box::new(source),
+        })?;
         let fingerprint = compose::fingerprint(service);
         if let Ok(mut known) = self.fingerprints.lock() {
             known.insert(record.id.as_str().to_owned(), fingerprint);
         }
-        match self.engine.start(&record) {
-            Ok(()) => Ok(record),
-            Err(error) => {
-                // A container that cannot start is not what the user asked for.
-                let _ = self.engine.remove(&record, true, true);
-                Err(error)
-            }
+        // If that fails it stays, for whoever wants to know why; the next `up` starts it.
+        self.engine.start(&record)?;
+        Ok(record)
+    }
+
+    /// Makes a container in another one's place. The old one goes on until the new one is
+    /// made: what cannot be made must not cost what works.
+    fn replace(&self, old: &ContainerRecord, request: &RunRequest) -> Result<ContainerRecord> {
+        let containers = self.engine.store.containers();
+        if request.name.as_deref() == Some(&old.name) {
+            let aside = format!("{}_{}", old.id.short(), old.name);
+            containers.rename(&old.id, &aside)?;
         }
+        let made = self.engine.create(request, self.events);
+        if made.is_err() {
+            let _ = containers.rename(&old.id, &old.name);
+        } else {
+            self.engine.stop(old, None, self.request.grace)?;
+            self.engine.remove(old, true, false)?;
+        }
+        made
+    }
+
+    /// The host's side of a published port: of several, the first that is free.
+    fn host_port(&self, port: &compose::Port) -> Option<u16> {
+        let (first, last) = port.published?;
+        if first == last {
+            return Some(first);
+        }
+        let mut chosen = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        let free =
+            |number: &u16| !chosen.contains(&(port.transport, *number)) && is_free(port, *number);
+        // If none is, the first one's holder is named.
+        let number = (first..=last).find(free).unwrap_or(first);
+        chosen.push((port.transport, number));
+        Some(number)
+    }
+}
+
+fn is_free(port: &compose::Port, number: u16) -> bool {
+    let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
+    let address = (port.host_ip.unwrap_or(any), number);
+    match port.transport {
+        Transport::Tcp => TcpListener::bind(address).is_ok(),
+        Transport::Udp => UdpSocket::bind(address).is_ok(),
     }
 }

@@ -50,25 +50,21 @@ impl Engine {
             let members = ours.iter().filter(|c| wave.contains(&service_of(c)));
             self.remove_all(members.collect(), request, events)?;
         }
-        match request.remove_orphans {
-            true => self.remove_all(orphans.iter().collect(), request, events)?,
-            false if orphans.is_empty() => {}
-            false => {
-                let names: Vec<_> = orphans.iter().map(|c| c.record.name.as_str()).collect();
-                let text = format!(
-                    "containers of services that are not in the files stay: {} (--remove-orphans removes them)",
-                    names.join(", ")
-                );
-                events.send(Event::Warning { text });
-                // Their network has to stay with them.
-                return Ok(());
+        let orphans_stay = !orphans.is_empty() && !request.remove_orphans;
+        match orphans_stay {
+            true => {
+                let names = orphans.iter().map(|c| c.record.name.clone());
+                tell_of_orphans(&names.collect::<Vec<_>>(), events);
             }
+            false => self.remove_all(orphans.iter().collect(), request, events)?,
         }
         self.remove_networks(project, events)?;
         if request.volumes {
             self.remove_volumes(project, events)?;
         }
-        self.store.projects().remove(&project.name)?;
+        if !orphans_stay {
+            self.store.projects().remove(&project.name)?;
+        }
         self.gateway_may_end()
     }
 
@@ -156,11 +152,25 @@ impl Engine {
                     outcome: "Removed".into(),
                 }),
                 Err(store::Error::NoVolume(_)) => {}
+                Err(error @ store::Error::InUse { .. }) => {
+                    events.send(Event::Warning {
+                        text: error.to_string(),
+                    });
+                }
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(())
     }
+}
+
+/// Says whose containers stay.
+pub(super) fn tell_of_orphans(containers: &[String], events: &dyn EventSink) {
+    let text = format!(
+        "containers of services that are not in the files stay: {} (--remove-orphans removes them)",
+        containers.join(", ")
+    );
+    events.send(Event::Warning { text });
 }
 
 fn tell(events: &dyn EventSink, container: &ContainerView, done: &str, result: &Result<()>) {

@@ -17,17 +17,14 @@ impl Engine {
         plan: &Plan,
         events: &dyn EventSink,
     ) -> Result<()> {
-        let pulls: Vec<&String> = plan
-            .actions
-            .iter()
-            .filter_map(|action| match action {
-                Action::Pull { image } => Some(image),
-                _ => None,
-            })
-            .collect();
-        threads::try_each(pulls, |image| {
+        let pulls = plan.actions.iter().filter_map(|action| match action {
+            Action::Pull { image, platform } => Some((image, platform)),
+            _ => None,
+        });
+        threads::try_each(pulls.collect(), |(image, platform)| {
             let reference: Reference = image.parse()?;
-            self.pull(&reference, &Platform::native(), events).map(drop)
+            let platform = platform.clone().unwrap_or_else(Platform::native);
+            self.pull(&reference, &platform, events).map(drop)
         })?;
         for action in &plan.actions {
             if let Action::Build { service, tags } = action {
@@ -45,11 +42,16 @@ impl Engine {
         tags: &[String],
         events: &dyn EventSink,
     ) -> Result<()> {
-        let found = request.project.services.get(service);
-        let Some(build) = found.and_then(|s| s.build.as_ref()) else {
+        let Some(found) = request.project.services.get(service) else {
             return Ok(());
         };
-        let command = build_command(build, tags)?;
+        let Some(build) = &found.build else {
+            return Ok(());
+        };
+        let command = BuildCommand {
+            platform: found.platform.clone(),
+            ..build_command(build, tags)?
+        };
         self.build(&command, events).map(drop)
     }
 }

@@ -16,6 +16,7 @@ pub use apply::{UpOutcome, UpRequest};
 pub use down::DownRequest;
 pub use observe::Observed;
 pub use plan::{Action, Plan, plan};
+pub use service::unsupported;
 
 /// Labels that docker compose gives its containers.
 pub mod labels {

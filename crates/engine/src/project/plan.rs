@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use compose::{PullPolicy, Service};
+use compose::{PullPolicy, Service, ServiceNetwork};
+use model::Platform;
 
 use super::{Observed, UpRequest, labels};
 
@@ -23,6 +24,8 @@ pub enum Action {
     Pull {
         /// Its name.
         image: String,
+        /// Another platform than the machine's own.
+        platform: Option<Platform>,
     },
     /// Build an image, once for all services that build the same.
     Build {
@@ -66,6 +69,15 @@ pub enum Action {
         /// Why, a field each.
         reasons: Vec<String>,
     },
+    /// Stop and start a container, as something that it depends on is replaced.
+    Restart {
+        /// Its service.
+        service: String,
+        /// Its name.
+        container: String,
+        /// The service that it depends on.
+        dependency: String,
+    },
     /// Start a container that is as it should be.
     Start {
         /// Its service.
@@ -88,6 +100,7 @@ impl Action {
         match self {
             Self::Create { service, .. }
             | Self::Recreate { service, .. }
+            | Self::Restart { service, .. }
             | Self::Start { service, .. }
             | Self::Keep { service, .. } => Some(service),
             _ => None,
@@ -98,7 +111,7 @@ impl Action {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pull { image } => write!(f, "pull image {image}"),
+            Self::Pull { image, .. } => write!(f, "pull image {image}"),
             Self::Build { tags, .. } => write!(f, "build image {}", tags.join(", ")),
             Self::CreateNetwork { name, .. } => write!(f, "create network {name}"),
             Self::CreateVolume { name, .. } => write!(f, "create volume {name}"),
@@ -109,6 +122,11 @@ impl fmt::Display for Action {
             } => {
                 write!(f, "recreate container {container} ({})", reasons.join("; "))
             }
+            Self::Restart {
+                container,
+                dependency,
+                ..
+            } => write!(f, "restart container {container} (with {dependency})"),
             Self::Start { container, .. } => write!(f, "start container {container}"),
             Self::Keep { container, .. } => write!(f, "keep container {container}"),
         }
@@ -141,11 +159,32 @@ pub fn plan(request: &UpRequest, observed: &Observed) -> Plan {
         }
     }
     plan_orphans(request, observed, &mut plan);
+    let mut begun = BTreeMap::new();
     for service in in_order(&services) {
-        plan.actions
-            .push(plan_container(request, observed, service));
+        // A crash while one container replaced another leaves both.
+        for surplus in observed.of(&service.name).into_iter().skip(1) {
+            let container = surplus.record.name.clone();
+            plan.actions.push(Action::Remove { container });
+        }
+        let action = plan_container(request, observed, service, &begun);
+        let beginning = match action {
+            Action::Create { .. } | Action::Recreate { .. } => Some(Beginning::Replaced),
+            Action::Start { .. } | Action::Restart { .. } => Some(Beginning::Started),
+            _ => None,
+        };
+        begun.extend(beginning.map(|beginning| (service.name.clone(), beginning)));
+        plan.actions.push(action);
     }
     plan
+}
+
+/// How a service that others depend on begins to run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beginning {
+    /// In a new container.
+    Replaced,
+    /// In its old one.
+    Started,
 }
 
 /// The services that were named and all that they depend on; all if none was named.
@@ -175,8 +214,7 @@ fn plan_images(
     plan: &mut Plan,
 ) {
     let project = &request.project;
-    let mut pulled = BTreeSet::new();
-    let mut builds: Vec<(&compose::Build, String, Vec<String>)> = Vec::new();
+    let mut builds: Vec<(&Service, Vec<String>)> = Vec::new();
     for service in project
         .services
         .values()
@@ -184,32 +222,43 @@ fn plan_images(
     {
         let image = project.image_name(service);
         let present = observed.images.contains_key(&image);
-        match &service.build {
-            Some(build) => {
-                if !(request.build || service.pull_policy == PullPolicy::Build || !present) {
+        // Another service may build the image that this one runs.
+        let builder = std::iter::once(service)
+            .chain(project.services.values())
+            .find(|s| s.build.is_some() && project.image_name(s) == image);
+        match builder {
+            Some(builder) => {
+                if !(request.build || builder.pull_policy == PullPolicy::Build || !present) {
                     continue;
                 }
-                match builds.iter_mut().find(|(known, _, _)| *known == build) {
-                    Some((_, _, tags)) if tags.contains(&image) => {}
-                    Some((_, _, tags)) => tags.push(image.clone()),
-                    None => builds.push((build, service.name.clone(), vec![image.clone()])),
+                let same = |other: &&Service| {
+                    other.build == builder.build && other.platform == builder.platform
+                };
+                match builds.iter_mut().find(|(known, _)| same(known)) {
+                    Some((_, tags)) if tags.contains(&image) => {}
+                    Some((_, tags)) => tags.push(image),
+                    None => builds.push((builder, vec![image])),
                 }
             }
             None => {
                 let pull = service.pull_policy == PullPolicy::Always
                     || (!present && service.pull_policy != PullPolicy::Never);
-                if pull && pulled.insert(image.clone()) {
-                    plan.actions.push(Action::Pull { image });
+                let platform = service.platform.clone();
+                let action = Action::Pull { image, platform };
+                if pull && !plan.actions.contains(&action) {
+                    plan.actions.push(action);
                 }
             }
         }
     }
-    let builds = builds.into_iter();
     plan.actions
-        .extend(builds.map(|(_, service, tags)| Action::Build { service, tags }));
+        .extend(builds.into_iter().map(|(builder, tags)| Action::Build {
+            service: builder.name.clone(),
+            tags,
+        }));
 }
 
-fn uses_network(service: &Service, key: &str) -> bool {
+pub(super) fn uses_network(service: &Service, key: &str) -> bool {
     match &service.network {
         compose::ServiceNetwork::Networks(list) => list.iter().any(|a| a.network == key),
         _ => false,
@@ -259,7 +308,13 @@ pub(super) fn in_order<'p>(services: &[&'p Service]) -> Vec<&'p Service> {
     out
 }
 
-fn plan_container(request: &UpRequest, observed: &Observed, service: &Service) -> Action {
+/// `begun` are the services before it that begin to run.
+fn plan_container(
+    request: &UpRequest,
+    observed: &Observed,
+    service: &Service,
+    begun: &BTreeMap<String, Beginning>,
+) -> Action {
     let project = &request.project;
     let (name, container) = (service.name.clone(), project.container_name(service, 1));
     let Some(found) = observed.of(&service.name).into_iter().next() else {
@@ -274,6 +329,13 @@ fn plan_container(request: &UpRequest, observed: &Observed, service: &Service) -
     }
     if found.record.name != container {
         reasons.push(format!("name {} → {container}", found.record.name));
+    }
+    let host = match &service.network {
+        ServiceNetwork::Service(other) => begun.get_key_value(other),
+        _ => None,
+    };
+    if let Some((other, Beginning::Replaced)) = host {
+        reasons.push(format!("{other}, whose network it is in, is replaced"));
     }
     let image = project.image_name(service);
     match observed.images.get(&image) {
@@ -301,17 +363,28 @@ fn plan_container(request: &UpRequest, observed: &Observed, service: &Service) -
         }
         None => reasons.push("it is not known what it was made from".to_owned()),
     }
-    match (reasons.is_empty(), found.observed.is_alive()) {
-        (false, _) => Action::Recreate {
+    let replaced = service.depends_on.iter().find(|(name, dependency)| {
+        dependency.restart && begun.get(*name) == Some(&Beginning::Replaced)
+    });
+    let with = host
+        .map(|(name, _)| name)
+        .or(replaced.map(|(name, _)| name));
+    match (reasons.is_empty(), found.observed.is_alive(), with) {
+        (false, _, _) => Action::Recreate {
             service: name,
             container,
             reasons,
         },
-        (true, true) => Action::Keep {
+        (true, true, Some(dependency)) => Action::Restart {
+            service: name,
+            container,
+            dependency: dependency.clone(),
+        },
+        (true, true, None) => Action::Keep {
             service: name,
             container,
         },
-        (true, false) => Action::Start {
+        (true, false, _) => Action::Start {
             service: name,
             container,
         },
@@ -319,7 +392,7 @@ fn plan_container(request: &UpRequest, observed: &Observed, service: &Service) -
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io;
     use std::path::Path;
 
@@ -348,7 +421,7 @@ services:
 volumes: { data: }
 ";
 
-    fn request(text: &'static str) -> UpRequest {
+    pub(in crate::project) fn request(text: &'static str) -> UpRequest {
         let loaded = compose::load(
             &compose::LoadRequest {
                 files: vec!["/p/compose.yaml".into()],
@@ -364,6 +437,7 @@ volumes: { data: }
             force_recreate: false,
             remove_orphans: false,
             wait: false,
+            grace: None,
         }
     }
 
@@ -418,6 +492,16 @@ volumes: { data: }
                 .all(|line| line.starts_with("create container")),
             "{plan:?}"
         );
+    }
+
+    #[test]
+    fn an_image_that_another_service_builds_is_not_pulled() {
+        let text = "name: p\nservices:\n  a: { image: own }\n  b: { image: own, build: . }\n";
+        let mut request = request(text);
+        request.services = vec!["a".into()];
+        let plan = plan(&request, &Observed::default());
+        assert_eq!(lines(&plan)[0], "build image own");
+        assert!(!lines(&plan).iter().any(|line| line.contains("p-b-1")));
     }
 
     #[test]

@@ -85,6 +85,8 @@ impl Engine {
                         }
                     },
                 },
+                // It was started; so it has been removed, unless it is just beginning anew.
+                (_, Liveness::Created) => drop(self.find(record.id.as_str())?),
                 _ => {}
             }
             std::thread::sleep(LOOK_EVERY);
