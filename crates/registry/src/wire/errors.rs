@@ -78,12 +78,8 @@ impl Fault {
             _ => {
                 let said: Vec<&str> = complaints.iter().map(|c| c.message.as_str()).collect();
                 let said = match said.is_empty() {
-                    true => String::from_utf8_lossy(body)
-                        .trim()
-                        .chars()
-                        .take(300)
-                        .collect(),
-                    false => said.join("; "),
+                    true => printable(&String::from_utf8_lossy(body)),
+                    false => printable(&said.join("; ")),
                 };
                 let colon = if said.is_empty() { "" } else { ": " };
                 Self::Answer {
@@ -167,6 +163,12 @@ impl Fault {
     }
 }
 
+/// A stranger's words for the terminal: some of them, and no control characters.
+fn printable(text: &str) -> String {
+    let safe = |c: char| if c.is_control() { ' ' } else { c };
+    text.trim().chars().take(300).map(safe).collect()
+}
+
 fn top_of(error: &BoxError) -> &(dyn StdError + 'static) {
     error.as_ref()
 }
@@ -179,5 +181,45 @@ fn beneath<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError 
     {
         Some(hidden) => Some(hidden),
         None => cause.source(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn story(status: u16, body: &str) -> String {
+        let error = Fault::of_answer(status, body.as_bytes())
+            .into_error(&"quay.io/a".parse().unwrap(), Some("kim"));
+        let cause = error.source().map(|e| format!(": {e}"));
+        format!("{error}{}", cause.unwrap_or_default())
+    }
+
+    #[test]
+    fn refusals_are_told_apart() {
+        let denied = "registry quay.io denies access to quay.io/a:latest to user `kim`";
+        assert_eq!(story(401, ""), denied);
+        assert_eq!(story(400, r#"{"errors":[{"code":"DENIED"}]}"#), denied);
+        assert_eq!(
+            story(404, ""),
+            "image quay.io/a:latest not found in registry quay.io"
+        );
+        assert!(story(429, "").ends_with("too many requests"));
+        let broken = r#"{"errors":[{"code":"X","message":"disk full"},{"message":"sorry"}]}"#;
+        assert!(story(500, broken).ends_with(": HTTP status 500: disk full; sorry"));
+    }
+
+    #[test]
+    fn a_registry_cannot_draw_on_the_terminal() {
+        assert!(story(500, "\x1b[2Jgone").ends_with(": HTTP status 500:  [2Jgone"));
+        assert!(story(500, &"x".repeat(9999)).len() < 500);
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(status in 100u16..600, body in "\\PC{0,80}") {
+            let _ = story(status, &body);
+        }
     }
 }
