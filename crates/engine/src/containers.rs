@@ -1,7 +1,7 @@
 //! Containers that exist: what they do, starting, stopping, removing them.
 
 use std::io::Write;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use model::container::{ExitRecord, ProcessPlan, RunState};
@@ -317,30 +317,36 @@ impl Engine {
         Ok(None)
     }
 
-    /// Writes a container's file system as a tar: through its processes if it runs,
+    /// Writes a container's file system as a tar: from a clone of its root mount if it runs,
     /// else from a private mount.
     pub fn export(&self, record: &ContainerRecord, out: &mut dyn Write) -> Result<()> {
         // Nobody starts it, and with it mounts its upper directory, in between.
         let lock = self.store.containers().lock(&record.id)?;
-        let root = match self.observe(record)? {
+        let mounted = match self.observe(record)? {
             Liveness::Running(state) => {
                 drop(lock);
-                let init = state.init.ok_or_else(|| self.not_running(record))?;
-                // Both paths are links; the dot leads through them.
-                let path = std::path::PathBuf::from(format!("/proc/{}/root/.", init.pid));
-                return Ok(store::layers::tree_tar(&path, out)?);
+                self.root_mount(record, &state)?
             }
-            _ => self.plan(record)?.rootfs,
+            _ => {
+                let root = self.plan(record)?.rootfs;
+                let overlay = sys::mount::Overlay {
+                    lower: &root.layers,
+                    upper: Some((&root.upper, &root.work)),
+                    volatile: root.volatile,
+                };
+                sys::mount::overlay(overlay, sys::mount::Attributes::default())?
+            }
         };
-        let overlay = sys::mount::Overlay {
-            lower: &root.layers,
-            upper: Some((&root.upper, &root.work)),
-            volatile: root.volatile,
-        };
-        // Attached nowhere: it goes with its descriptor.
-        let mounted = sys::mount::overlay(overlay, sys::mount::Attributes::default())?;
+        // Attached nowhere: it goes with its descriptor. The dot leads through the link.
         let path = format!("/proc/self/fd/{}/.", mounted.as_raw_fd());
         Ok(store::layers::tree_tar(path.as_ref(), out)?)
+    }
+
+    /// The root mount of a running container, without what is mounted below.
+    fn root_mount(&self, record: &ContainerRecord, state: &RunState) -> Result<OwnedFd> {
+        let init = state.init.ok_or_else(|| self.not_running(record))?;
+        let pidfd = sys::process::pidfd_open(init.pid)?.ok_or_else(|| self.not_running(record))?;
+        Ok(sys::mount::clone_root(pidfd.as_fd())?)
     }
 
     fn failed_to(

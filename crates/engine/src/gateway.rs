@@ -73,7 +73,9 @@ impl Engine {
 pub fn run_gateway(run_dir: std::path::PathBuf) -> i32 {
     let ready = std::io::stdin().as_fd().try_clone_to_owned().ok();
     // Later commands of a plain user join the namespace that we are in.
-    let _holder = runtime::userns::announce(&run_dir);
+    // Root's commands need nobody to join, and would not sweep what a crash leaves.
+    let initial = sys::userns::is_initial().unwrap_or(false);
+    let _holder = (!initial).then(|| runtime::userns::announce(&run_dir));
     let config = net::gateway::GatewayConfig {
         socket: net::socket_path(&run_dir),
         run_dir,

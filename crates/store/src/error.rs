@@ -211,6 +211,8 @@ impl Error {
                 format!("name one, e.g. `shim rmi {}`, or use -f", references[0])
             }
             Self::NoImage(_) => "`shim images` lists those in the store".into(),
+            Self::NoNetwork(name) => format!("make it with `shim network create {name}`"),
+            Self::NoContainer(_) => "`shim ps -a` lists those in the store".into(),
             Self::InUse { .. } => "remove first what uses it".into(),
             Self::Ambiguous { .. } => "give more digits".into(),
             Self::NoSubnet(_) => "remove unused networks with `shim network prune`".into(),

@@ -177,6 +177,16 @@ pub fn clone_tree(source: BorrowedFd<'_>) -> Result<OwnedFd> {
         .map_err(|errno| Error::new("clone the mount of", describe(source), errno))
 }
 
+/// A detached clone of another process's root mount alone: what it would see if nothing
+/// else were mounted.
+pub fn clone_root(pidfd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    crate::ns::among_mounts_of(pidfd, || {
+        rustix::mount::open_tree(CWD, "/", flags)
+            .map_err(|errno| Error::new("clone", "the root mount of a process", errno))
+    })
+}
+
 /// A detached clone of one file, on which nothing can be written.
 pub fn clone_read_only(path: impl AsRef<Path>) -> Result<OwnedFd> {
     let path = path.as_ref();

@@ -118,6 +118,28 @@ pub fn new_network(prepare: impl FnOnce() -> Result<()> + Send) -> Result<OwnedF
     })
 }
 
+/// Does something among the mounts of the process behind a pidfd, on a short-lived thread:
+/// the caller stays where it is.
+pub fn among_mounts_of<T: Send>(
+    pidfd: BorrowedFd<'_>,
+    act: impl FnOnce() -> Result<T> + Send,
+) -> Result<T> {
+    std::thread::scope(|scope| {
+        let worker = std::thread::Builder::new().spawn_scoped(scope, || {
+            // The root and working directory move along; they must be the thread's own.
+            // SAFETY: the descriptor table stays shared.
+            unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FS) }
+                .map_err(|errno| Error::new("leave", "the process's directories", errno))?;
+            join_process(pidfd, &[Kind::Mount])?;
+            act()
+        });
+        let worker = worker.map_err(|error| Error::new("start", "a thread", error))?;
+        worker
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
 /// Raises the loopback interface of the current network namespace.
 pub fn raise_loopback() -> Result<()> {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0")

@@ -137,8 +137,11 @@ fn set_up(run_base: &Path, plan_path: &Path) -> Result<Supervisor, BeginError> {
         network: None,
     };
     record::write_state(run_dir, &state)?;
-    // Withdrawn by path at the end: the note must survive our executing ourselves.
-    std::mem::forget(userns::announce(run_base)?);
+    // Root's commands need nobody to join, and would not sweep what a crash leaves.
+    if !sys::userns::is_initial()? {
+        // Withdrawn by path at the end: the note must survive our executing ourselves.
+        std::mem::forget(userns::announce(run_base)?);
+    }
     let object = plan.name.clone();
     Supervisor::new(Beginning {
         run_base: run_base.to_owned(),
