@@ -11,5 +11,6 @@
 mod integrity;
 mod kit;
 mod login;
+mod oracle;
 mod pull;
 mod push;
