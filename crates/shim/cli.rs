@@ -16,6 +16,7 @@ use crate::host::Host;
     name = "shim",
     version,
     disable_help_subcommand = true,
+    args_override_self = true,
     max_term_width = 100
 )]
 pub(crate) struct Cli {

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use model::container::{ExitRecord, ProcessPlan, RunState};
@@ -158,8 +159,11 @@ impl Engine {
             source,
         })?;
         self.wait_for_supervisor(record, &plan)?;
-        let gateway = match plan.network {
+        let gateway = match &plan.network {
             NetworkMode::Gateway(_) => Some(self.ensure_gateway()?),
+            NetworkMode::Container { run_dir } => {
+                self.check_host(record, run_dir).map(|()| None)?
+            }
             _ => None,
         };
         let file = containers.dir(&record.id).join("config.json");
@@ -170,6 +174,26 @@ impl Engine {
             _gateway: gateway,
             _lock: lock,
         })
+    }
+
+    /// The container whose network another one joins must run.
+    fn check_host(&self, record: &ContainerRecord, run_dir: &Path) -> Result<()> {
+        // The directory is named after the container's id.
+        let id = run_dir.file_name().unwrap_or_default().to_string_lossy();
+        let host = self.find(&id)?;
+        match self.observe(&host)?.is_alive() {
+            true => Ok(()),
+            false => Err(Error::Start {
+                act: "start",
+                name: record.name.clone(),
+                message: format!(
+                    "container {}, whose network it joins, is not running",
+                    host.name
+                ),
+                code: 125,
+                hint: Some(format!("start it with `shim start {}`", host.name)),
+            }),
+        }
     }
 
     /// A supervisor records the end of its container shortly before its own: a start
@@ -286,8 +310,10 @@ impl Engine {
             Err(InUse { .. }) => Ok(()),
             other => other,
         };
-        gone(self.store.containers().remove(&record.id))?;
+        // The record goes last: who is killed here leaves a container that can be removed
+        // again, not files that nobody knows.
         let _ = std::fs::remove_dir_all(self.settings.container_run_dir(&record.id));
+        gone(self.store.containers().remove(&record.id))?;
         if volumes || record.auto_remove {
             record
                 .anonymous_volumes

@@ -225,13 +225,23 @@ impl Engine {
                 gateway(attachments.collect::<Result<_>>()?)
             }
         };
-        if !request.publish.is_empty() && !matches!(mode, NetworkMode::Gateway(_)) {
-            return Err(Error::invalid_hint(
-                "ports cannot be published in this network mode",
+        let word = match &mode {
+            NetworkMode::Gateway(_) => return Ok(mode),
+            NetworkMode::None => "none",
+            NetworkMode::Host => "host",
+            NetworkMode::Container { .. } => "container:…",
+        };
+        match request.publish.first() {
+            None => Ok(mode),
+            Some(port) => Err(Error::invalid_hint(
+                format!(
+                    "port {}/{} cannot be published with the network `{word}`",
+                    port.container_port,
+                    port.transport.as_str()
+                ),
                 "drop the published ports, or join a network that is not none, host or container:…",
-            ));
+            )),
         }
-        Ok(mode)
     }
 
     fn attachment(&self, wanted: &NetworkAttachment, id: &ContainerId) -> Result<Attachment> {

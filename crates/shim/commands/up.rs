@@ -83,7 +83,7 @@ pub(crate) fn run(args: &UpArgs, host: &Host, project: &ProjectArgs) -> Result<E
     let interrupted = super::follow::Interrupt::catch()?;
     let done = AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| {
-        scope.spawn(|| end_early(&engine, &request.project, &interrupted, &done));
+        scope.spawn(|| end_early(&engine, &request.project, &interrupted, &done, host));
         let outcome = engine.up(&request, &plan, &observed, &renderer);
         done.store(true, Ordering::SeqCst);
         outcome
@@ -105,7 +105,13 @@ fn failed(error: engine::Error) -> CliError {
 
 /// An interrupt while containers are still being started: those that run are stopped,
 /// and the rest never comes.
-fn end_early(engine: &Engine, project: &Project, interrupted: &Interrupt, done: &AtomicBool) {
+fn end_early(
+    engine: &Engine,
+    project: &Project,
+    interrupted: &Interrupt,
+    done: &AtomicBool,
+    host: &Host,
+) {
     while !interrupted.seen() {
         if done.load(Ordering::SeqCst) {
             return;
@@ -115,6 +121,8 @@ fn end_early(engine: &Engine, project: &Project, interrupted: &Interrupt, done: 
     if !done.load(Ordering::SeqCst) {
         super::status("Interrupted; stopping.");
         let _ = engine.kill_project(project);
+        let _ = engine.gateway_may_end();
+        super::leave(host);
         std::process::exit(INTERRUPTED.into());
     }
 }
