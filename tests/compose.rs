@@ -371,7 +371,9 @@ services:
         let threads = [scope.spawn(up), scope.spawn(up)];
         threads.map(|thread| thread.join().unwrap())
     });
-    both.map(Outcome::succeeded);
+    for outcome in both {
+        outcome.succeeded();
+    }
     let names = app(shim, &["compose", "ps", "--format", "{{.Name}}"]).succeeded();
     assert_eq!(names, "app-api-1\napp-web-1");
 }

@@ -4,6 +4,7 @@
 //! The moments come from a seed, which a failure prints; `SHIM_TEST_SEED` repeats them.
 
 #![expect(
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a test that panics has failed, which is meant"
 )]

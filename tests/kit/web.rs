@@ -114,7 +114,7 @@ impl Neighbour {
             while let Ok((mut stream, peer)) = listener.accept() {
                 let head = "HTTP/1.0 200 OK\r\n\r\n";
                 let _ = stream.read(&mut [0; 4096]);
-                let _ = write!(stream, "{head}{line} to {}\n", peer.ip());
+                let _ = writeln!(stream, "{head}{line} to {}", peer.ip());
             }
         });
     }
