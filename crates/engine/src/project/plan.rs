@@ -494,6 +494,97 @@ volumes: { data: }
         );
     }
 
+    const IMAGE: &str = "sha256:0123456789012345678901234567890123456789012345678901234567890123";
+
+    /// A running container of a service, made from what the request says.
+    fn container(request: &UpRequest, service: &str, digit: char, observed: &mut Observed) {
+        let id: model::ContainerId = String::from(digit).repeat(64).parse().unwrap();
+        let digest: model::Digest = IMAGE.parse().unwrap();
+        let resolved = crate::container_plan::Resolved {
+            id: id.clone(),
+            name: format!("p-{service}-1"),
+            layers: Vec::new(),
+            dir: "/d".into(),
+            run_dir: "/r".into(),
+            gateway: "/g".into(),
+            mounts: Vec::new(),
+            network: model::NetworkMode::None,
+            remove_arguments: Vec::new(),
+        };
+        let asked = crate::RunRequest {
+            argv: vec!["x".into()],
+            ..crate::RunRequest::default()
+        };
+        let plan = crate::container_plan::plan(&asked, &Default::default(), resolved).unwrap();
+        let record = crate::ContainerRecord {
+            version: 1,
+            id: id.clone(),
+            name: plan.name.clone(),
+            created: String::new(),
+            image: store::ContainerImage {
+                name: "i".into(),
+                id: digest.clone(),
+                digest,
+            },
+            layers: Vec::new(),
+            command: Vec::new(),
+            labels: [(labels::SERVICE.to_owned(), service.to_owned())].into(),
+            auto_remove: false,
+            anonymous_volumes: Vec::new(),
+            durable: true,
+        };
+        let state = serde_json::json!({
+            "boot_id": "", "supervisor": { "pid": 1, "start_time": 1 }, "init": null,
+            "phase": "running", "started_at": "", "restarts": 0,
+        });
+        let state = serde_json::from_value(state).unwrap();
+        let fingerprint = compose::fingerprint(&request.project.services[service]);
+        observed
+            .fingerprints
+            .insert(id.as_str().to_owned(), fingerprint);
+        observed.containers.push(crate::ContainerView {
+            record,
+            plan,
+            observed: crate::Liveness::Running(state),
+        });
+    }
+
+    #[test]
+    fn a_replaced_service_takes_its_dependants_along() {
+        let text = "\
+name: p
+services:
+  host: { image: i }
+  guest: { image: i, network_mode: 'service:host' }
+  near: { image: i, depends_on: { host: { condition: service_started, restart: true } } }
+  far: { image: i, depends_on: [host] }
+";
+        let request = request(text);
+        let mut observed = Observed::default();
+        for (service, digit) in [("host", '1'), ("guest", '2'), ("near", '3'), ("far", '4')] {
+            container(&request, service, digit, &mut observed);
+        }
+        container(&request, "far", '5', &mut observed);
+        observed.images.insert("i".into(), IMAGE.into());
+        observed.networks.push("p_default".into());
+        let host = "1".repeat(64);
+        observed
+            .fingerprints
+            .get_mut(&host)
+            .unwrap()
+            .insert("user".into(), "other".into());
+        assert_eq!(
+            lines(&plan(&request, &observed)),
+            [
+                "recreate container p-host-1 (user \"other\" → none)",
+                "remove container p-far-1",
+                "keep container p-far-1",
+                "recreate container p-guest-1 (host, whose network it is in, is replaced)",
+                "restart container p-near-1 (with host)",
+            ]
+        );
+    }
+
     #[test]
     fn an_image_that_another_service_builds_is_not_pulled() {
         let text = "name: p\nservices:\n  a: { image: own }\n  b: { image: own, build: . }\n";
