@@ -148,7 +148,8 @@ fn compose_files_with_mistakes(shim: &Shim) {
     up().failed(&["compose.yaml:4:18", "db"]);
 
     file("services:\n  web:\n    image: busybox\n");
-    for command in [&["up", "-d", "wbe"][..], &["compose", "exec", "wbe", "true"], &["compose", "logs", "wbe"]] {
+    let (exec, logs) = (["compose", "exec", "wbe", "true"], ["compose", "logs", "wbe"]);
+    for command in [&["up", "-d", "wbe"][..], &exec, &logs] {
         said_once(shim.run(command), &["wbe", "web"]);
     }
     nothing_left(shim);

@@ -72,7 +72,7 @@ fn fetch(shim: &Shim, from: &str, host: &str) -> kit::Outcome {
             .stdout
             .lines()
             .filter_map(|line| line.strip_prefix("Address: "))
-            .last()
+            .next_back()
         {
             Some(address) if found.code == 0 => host = address.to_owned(),
             _ => return found,
@@ -249,10 +249,12 @@ fn networks_of_others_can_be_used(shim: &Shim) {
     let beside = ["run", "--rm", "--network", "container:web", "busybox"];
     let seen = shim.ok(&[&beside[..], &["sh", "-c", &ask("127.0.0.1", 80)]].concat());
     assert!(seen.contains("sees 127.0.0.1"), "{seen}");
-    shim.run(&["run", "--rm", "--network", "container:nobody", "busybox", "true"]).failed(&["nobody"]);
+    let absent = ["run", "--rm", "--network", "container:nobody", "busybox", "true"];
+    shim.run(&absent).failed(&["nobody"]);
     let publish = ["run", "--rm", "--network", "host", "-p", "80:80", "busybox", "true"];
     shim.run(&publish).failed(&["published", "hint:"]);
-    let hosts = shim.ok(&["run", "--rm", "--add-host", "db:192.0.2.7", "busybox", "cat", "/etc/hosts"]);
+    let known = ["run", "--rm", "--add-host", "db:192.0.2.7", "busybox", "cat", "/etc/hosts"];
+    let hosts = shim.ok(&known);
     assert!(hosts.lines().any(|line| line == "192.0.2.7\tdb"), "{hosts}");
 }
 
