@@ -392,7 +392,10 @@ fn plan_container(
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(super) use tests::request as request_of;
+
+#[cfg(test)]
+mod tests {
     use std::io;
     use std::path::Path;
 

@@ -243,7 +243,7 @@ fn health_check(health: &Health, image: &ImageConfig) -> Option<HealthCheck> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project::plan::tests::request as project;
+    use crate::project::plan::request_of as project;
 
     fn wanted(text: &'static str, image: &ImageConfig) -> RunRequest {
         let project = project(text).project;
