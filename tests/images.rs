@@ -231,11 +231,9 @@ fn refuses_a_layer_that_contradicts_its_diff_id(shim: &Shim) {
     let mut manifest = read(top["manifests"][0]["digest"].as_str().unwrap());
     let mut config = read(manifest["config"]["digest"].as_str().unwrap());
     config["rootfs"]["diff_ids"][0] = format!("sha256:{}", "1".repeat(64)).into();
-    for (place, value) in [("config", config)] {
-        let new = write(&value);
-        manifest[place]["digest"] = new["digest"].clone();
-        manifest[place]["size"] = new["size"].clone();
-    }
+    let new = write(&config);
+    manifest["config"]["digest"] = new["digest"].clone();
+    manifest["config"]["size"] = new["size"].clone();
     let new = write(&manifest);
     top["manifests"][0]["digest"] = new["digest"].clone();
     top["manifests"][0]["size"] = new["size"].clone();

@@ -120,7 +120,11 @@ fn end_early(
     }
     if !done.load(Ordering::SeqCst) {
         super::status("Interrupted; stopping.");
-        let _ = engine.kill_project(project);
+        // A start that is under way when we look comes up a moment later.
+        for _ in 0..4 {
+            let _ = engine.kill_project(project);
+            std::thread::sleep(Duration::from_millis(100));
+        }
         let _ = engine.gateway_may_end();
         super::leave(host);
         std::process::exit(INTERRUPTED.into());
