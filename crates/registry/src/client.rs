@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::event::EventSink;
 use model::{Platform, Reference};
 
-use crate::wire::{self, Access, Wire};
+use crate::wire::{Access, Wire};
 use crate::{BlobSink, BlobSource, Credentials, Document, Error, Pulled, Pushed, Result};
 
 /// Where Linux distributions keep their bundle of CA certificates.
@@ -114,7 +114,6 @@ impl Client {
 
     /// Runs a transfer to its end on this thread.
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
-        wire::install_crypto();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()

@@ -25,7 +25,6 @@ use tokio::sync::Mutex;
 
 pub(crate) use auth::Access;
 pub(crate) use errors::Fault;
-pub(crate) use tls::install_crypto;
 
 use crate::client::Config;
 use crate::credentials::Login;
@@ -403,6 +402,7 @@ fn is_loopback(domain: &str) -> bool {
 }
 
 fn connect(config: &Config, domain: &str, transport: Transport) -> Result<reqwest::Client> {
+    tls::install_crypto();
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("shim/", env!("CARGO_PKG_VERSION")))
         .read_timeout(config.stall)

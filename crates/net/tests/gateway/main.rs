@@ -324,7 +324,7 @@ fn many_streams_at_once_fit() {
             stream.shutdown(std::net::Shutdown::Write).unwrap();
             let mut said = String::new();
             stream.read_to_string(&mut said).unwrap();
-            assert!(said.ends_with(" x"));
+            assert!(said.ends_with(" x"), "{said:?}");
         }
     });
 }

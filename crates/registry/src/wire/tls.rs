@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use crate::{Error, Result};
 
 /// Chooses ring as the one provider of cryptography in this process.
-pub(crate) fn install_crypto() {
+pub(super) fn install_crypto() {
     // An error means that it was installed before, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
