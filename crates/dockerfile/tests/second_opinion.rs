@@ -171,7 +171,8 @@ fn seen(instruction: &other::Instruction<'_>) -> Seen {
 }
 
 fn instruction() -> impl Strategy<Value = String> {
-    let word = "[a-zA-Z0-9_./$-]{0,6}[a-z0-9]";
+    // None begins like a flag: what one that nobody knows means is a matter of opinion.
+    let word = "[a-zA-Z0-9_./$][a-zA-Z0-9_./$-]{0,5}[a-z0-9]";
     let words = prop::collection::vec(word, 1..5);
     let list = words
         .clone()
