@@ -11,7 +11,7 @@ fn runs_every_form_of_run() {
         "FROM base\n\
          ARG WHO=world\n\
          ENV GREETING=hello\n\
-         WORKDIR /work\n\
+         WORKDIR /place\n\
          RUN echo $GREETING $WHO > shell\n\
          RUN [\"/bin/sh\", \"-c\", \"echo exec $GREETING > exec\"]\n\
          RUN <<EOF\n\
@@ -28,11 +28,11 @@ fn runs_every_form_of_run() {
          SHELL [\"/bin/sh\", \"-ec\"]\n\
          RUN echo $0 > own; true\n",
     );
-    assert_eq!(built.read("/work/shell"), "hello world\n");
-    assert_eq!(built.read("/work/exec"), "exec hello\n");
-    assert_eq!(built.read("/work/heredoc"), "one\nworld\n");
-    assert_eq!(built.read("/work/fed"), "to hello\n");
-    assert_eq!(built.read("/work/own"), "/bin/sh\n");
+    assert_eq!(built.read("/place/shell"), "hello world\n");
+    assert_eq!(built.read("/place/exec"), "exec hello\n");
+    assert_eq!(built.read("/place/heredoc"), "one\nworld\n");
+    assert_eq!(built.read("/place/fed"), "to hello\n");
+    assert_eq!(built.read("/place/own"), "/bin/sh\n");
     let config = &built.image.config;
     assert_eq!(
         config.config.shell,
