@@ -5,6 +5,7 @@
 //! none of libcontainer's or reqwest's types.
 
 pub mod container;
+pub mod device;
 pub mod digest;
 pub mod event;
 pub mod health;
@@ -16,6 +17,7 @@ pub mod reference;
 pub mod units;
 
 pub use container::{ContainerPlan, MountKind, MountPlan, NetworkMode, RestartPolicy};
+pub use device::{DeviceAccess, DeviceKind, DeviceRule};
 pub use digest::Digest;
 pub use event::Event;
 pub use health::HealthCheck;

@@ -9,10 +9,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use model::ContainerId;
+use model::{ContainerId, DeviceAccess, DeviceKind, DeviceRule};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use sys::bpf::CharDevice;
 use sys::mount::Attributes;
 
 /// Where the C library, libcontainer and everybody else looks.
@@ -24,26 +23,35 @@ const PARENT: &str = "shim";
 
 const CGROUP2: u64 = 0x6367_7270;
 
-/// The devices that every container has; no other node opens.
-const DEVICES: [CharDevice; 9] = [
-    device(1, 3),
-    device(1, 5),
-    device(1, 7),
-    device(1, 8),
-    device(1, 9),
-    device(5, 0),
-    device(5, 1),
-    device(5, 2),
-    CharDevice {
-        major: 136,
+/// The devices that every container has; no other node opens. Making nodes is left to
+/// `CAP_MKNOD`: one that cannot be opened does no harm.
+const DEVICES: [DeviceRule; 11] = [
+    DeviceRule::character(1, 3),
+    DeviceRule::character(1, 5),
+    DeviceRule::character(1, 7),
+    DeviceRule::character(1, 8),
+    DeviceRule::character(1, 9),
+    DeviceRule::character(5, 0),
+    DeviceRule::character(5, 1),
+    DeviceRule::character(5, 2),
+    DeviceRule {
         minor: None,
+        ..DeviceRule::character(136, 0)
     },
+    nodes(DeviceKind::Character),
+    nodes(DeviceKind::Block),
 ];
 
-const fn device(major: u32, minor: u32) -> CharDevice {
-    CharDevice {
-        major,
-        minor: Some(minor),
+const fn nodes(kind: DeviceKind) -> DeviceRule {
+    DeviceRule {
+        kind: Some(kind),
+        major: None,
+        minor: None,
+        access: DeviceAccess {
+            read: false,
+            write: false,
+            make: true,
+        },
     }
 }
 

@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod caps;
 pub mod error;
 pub mod fs;
+pub mod keyring;
 pub mod mount;
 pub mod net;
 pub mod netlink;
