@@ -25,6 +25,14 @@ pub fn is_initial() -> Result<bool> {
     Ok(fields == ["0", "0", "4294967295"])
 }
 
+/// Whether the calling process is in a user namespace that maps one id only: then every
+/// file belongs to one user, and no process can become another.
+pub fn maps_one_id() -> Result<bool> {
+    let map = crate::process::read_proc("self/uid_map")?;
+    let fields: Vec<_> = map.split_ascii_whitespace().collect();
+    Ok(matches!(fields[..], [_, _, "1"]))
+}
+
 /// A range of subordinate ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {

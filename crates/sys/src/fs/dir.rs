@@ -179,9 +179,17 @@ impl DirFd {
         self.mknod(name, FileType::Fifo, mode, 0)
     }
 
-    /// Makes a character device 0:0, overlay's mark for "removed here".
+    /// Makes the mark for "removed here": a character device 0:0, or what stands for it
+    /// on an overlay.
     pub fn mkwhiteout(&self, name: &OsStr) -> Result<()> {
-        self.mknod(name, FileType::CharacterDevice, 0, 0)
+        match self.mknod(name, FileType::CharacterDevice, 0, 0) {
+            Err(error) if error.errno() == Some(Errno::PERM) => self.mkwhiteout_plain(name),
+            other => other,
+        }
+    }
+
+    pub(super) fn mkwhiteout_plain(&self, name: &OsStr) -> Result<()> {
+        self.mknod(name, FileType::Socket, 0, 0)
     }
 
     fn mknod(&self, name: &OsStr, kind: FileType, mode: u32, device: u64) -> Result<()> {

@@ -84,6 +84,14 @@ impl DirFd {
             Error::new("set attribute", object, e)
         })
     }
+
+    /// Takes one attribute of an entry away; one that is absent is no error.
+    pub fn remove_xattr(&self, name: &OsStr, key: &OsStr) -> Result<()> {
+        match fs::lremovexattr(self.proc_path(name), key) {
+            Ok(()) | Err(Errno::NODATA) => Ok(()),
+            Err(e) => Err(self.xattr_error("take an attribute from", name, e)),
+        }
+    }
 }
 
 #[cfg(test)]
