@@ -100,7 +100,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A layer's entry that we do not unpack.
-    #[error("layer entry `{entry}` is refused: {reason}")]
+    #[error("entry `{entry}` is refused: {reason}")]
     Entry {
         /// Its path in the tar.
         entry: String,

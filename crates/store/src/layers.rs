@@ -18,6 +18,7 @@
 //! such image has one more layer above it, named by chain id, with those directories
 //! alone; [`Layers::stack`] makes it.
 
+mod extract;
 mod ingest;
 mod parents;
 mod pipeline;
@@ -35,10 +36,11 @@ use sys::fs::{DirFd, FileLock};
 use crate::root::{TempDir, make_dirs};
 use crate::{Error, Result, Store, record};
 
+pub use extract::{Extract, Extracted};
 pub(crate) use parents::chain_ids;
 pub(crate) use pipeline::decoder;
 pub(crate) use tarball::Header;
-pub use tarball::tree_tar;
+pub use tarball::{entry_tar, tree_tar, upper_tar};
 
 const VERSION: u32 = 1;
 
@@ -392,11 +394,10 @@ impl Scratch {
 /// redirect lookups or fake whiteouts; in a tar they mean nothing.
 fn is_overlay_private(name: &std::ffi::OsStr) -> bool {
     let name = name.as_bytes();
-    name.starts_with(b"user.overlay.") || name.starts_with(b"trusted.overlay.")
+    name.starts_with(b"user.overlay.")
+        || name.starts_with(b"trusted.overlay.")
+        || name.starts_with(b"user.shim.")
 }
-
-/// The mark of a directory that hides what is below it.
-const OPAQUE: &str = "user.overlay.opaque";
 
 /// Size of a layer's plain tar by its directory, for accounts.
 pub(crate) fn recorded_size(dir: &Path) -> u64 {

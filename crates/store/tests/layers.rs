@@ -147,7 +147,7 @@ fn a_hostile_entry_leaves_nothing() {
     let error = refused(&plain[..], &layer(&plain), &digest(&plain));
     assert_eq!(
         error.to_string(),
-        "layer entry `../outside` is refused: it leads out of the layer"
+        "entry `../outside` is refused: it leads out of the layer"
     );
 }
 

@@ -4,13 +4,14 @@
 //! times are whole seconds; there are no user names. What ustar's fields cannot hold
 //! goes into PAX records: long or non-ASCII names, large numbers, attributes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use model::Digest;
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use sys::fs::{DirFd, FileType, Stat};
 
@@ -40,6 +41,42 @@ pub fn tree_tar(root: &Path, writer: impl Write) -> Result<()> {
     write(root, Form::Tree, writer)
 }
 
+/// Writes a plain tar of one entry of a directory and all below it, under another name. An
+/// empty name stands for a directory's content alone.
+pub fn entry_tar(dir: &DirFd, name: &OsStr, shown: &OsStr, writer: impl Write) -> Result<()> {
+    let mut tar = Tar::new(Form::Tree, writer);
+    if shown.is_empty() {
+        let child = dir.open_dir(name)?;
+        let header = tar.header(b"./", b'5', &child.stat_self()?);
+        tar.bytes(&header.encode())?;
+        tar.directory(&child)?;
+    } else {
+        let absent = || {
+            sys::Error::new(
+                "find",
+                dir.path().join(name).to_string_lossy(),
+                Errno::NOENT,
+            )
+        };
+        let stat = dir.stat(name)?.ok_or_else(absent)?;
+        tar.entry_as(dir, name, shown, &stat)?;
+    }
+    tar.end()
+}
+
+/// Writes the tar, in OCI form, of an overlay's upper directory without some entries.
+pub fn upper_tar(upper: &Path, without: &[PathBuf], writer: impl Write) -> Result<()> {
+    let dir = DirFd::open(upper)?;
+    let mut tar = Tar::new(Form::Layer, writer);
+    tar.without = without
+        .iter()
+        .map(|path| path.as_os_str().as_bytes().to_owned())
+        .collect();
+    tar.root(&dir)?;
+    tar.directory(&dir)?;
+    tar.end()
+}
+
 /// Digest and length of a layer's tar.
 pub(super) fn digest(root: &Path) -> Result<(Digest, u64)> {
     let mut hashing = Hashing {
@@ -55,18 +92,10 @@ pub(super) fn digest(root: &Path) -> Result<(Digest, u64)> {
 
 fn write(root: &Path, form: Form, writer: impl Write) -> Result<()> {
     let dir = DirFd::open(root)?;
-    let out = BufWriter::with_capacity(128 << 10, writer);
-    let mut tar = Tar {
-        out,
-        form,
-        links: HashMap::new(),
-        path: Vec::new(),
-    };
+    let mut tar = Tar::new(form, writer);
     tar.root(&dir)?;
     tar.directory(&dir)?;
-    // Two empty blocks are the end.
-    tar.bytes(&[0; 1024])?;
-    tar.out.flush().map_err(writing)
+    tar.end()
 }
 
 fn writing(source: io::Error) -> Error {
@@ -83,9 +112,27 @@ struct Tar<W: Write> {
     links: HashMap<(u64, u64), Vec<u8>>,
     /// Where we are, with a slash at its end unless it is the root.
     path: Vec<u8>,
+    /// Paths that are left out.
+    without: HashSet<Vec<u8>>,
 }
 
 impl<W: Write> Tar<W> {
+    fn new(form: Form, writer: W) -> Self {
+        Self {
+            out: BufWriter::with_capacity(128 << 10, writer),
+            form,
+            links: HashMap::new(),
+            path: Vec::new(),
+            without: HashSet::new(),
+        }
+    }
+
+    /// Two empty blocks are the end.
+    fn end(mut self) -> Result<()> {
+        self.bytes(&[0; 1024])?;
+        self.out.flush().map_err(writing)
+    }
+
     fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         self.out.write_all(bytes).map_err(writing)
     }
@@ -158,7 +205,15 @@ impl<W: Write> Tar<W> {
     }
 
     fn entry(&mut self, dir: &DirFd, name: &OsStr, stat: &Stat) -> Result<()> {
-        let path = [&self.path, name.as_bytes()].concat();
+        self.entry_as(dir, name, name, stat)
+    }
+
+    /// An entry that the tar calls `shown`.
+    fn entry_as(&mut self, dir: &DirFd, name: &OsStr, shown: &OsStr, stat: &Stat) -> Result<()> {
+        let path = [&self.path, shown.as_bytes()].concat();
+        if self.without.contains(&path) {
+            return Ok(());
+        }
         let kind = FileType::from_raw_mode(stat.st_mode);
         let layer = self.form == Form::Layer;
         match kind {

@@ -16,12 +16,12 @@ use sys::fs::{DirFd, FileType, Timespec};
 use tar::EntryType;
 
 use super::pipeline::unwrap;
-use super::{Limits, OPAQUE, is_overlay_private};
+use super::{Limits, is_overlay_private};
 use crate::tarread::{Entry, Reader};
 use crate::{Error, Result};
 
-mod names;
-mod place;
+pub(super) mod names;
+pub(super) mod place;
 
 use names::{Name, Whiteout};
 use place::Place;
@@ -48,12 +48,12 @@ pub(super) struct Unpacker {
 }
 
 /// The metadata of one entry.
-struct Meta {
-    mode: u32,
-    uid: u32,
-    gid: u32,
-    time: Timespec,
-    xattrs: Vec<(OsString, Vec<u8>)>,
+pub(super) struct Meta {
+    pub(super) mode: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) time: Timespec,
+    pub(super) xattrs: Vec<(OsString, Vec<u8>)>,
 }
 
 impl Unpacker {
@@ -156,7 +156,7 @@ impl Unpacker {
                 let kind = stat.map(|s| FileType::from_raw_mode(s.st_mode));
                 if kind != Some(FileType::Directory) {
                     // Instead of a whiteout of this layer, it must go on hiding.
-                    hides = kind == Some(FileType::CharacterDevice);
+                    hides = stat.is_some_and(|s| sys::fs::is_whiteout(&s));
                     dir.unlink(last)?;
                     dir.mkdir(last, 0o700)?;
                 }
@@ -164,7 +164,7 @@ impl Unpacker {
             other => other?,
         }
         if hides {
-            dir.set_xattr(last, OPAQUE.as_ref(), b"y")?;
+            dir.set_opaque(last)?;
         }
         self.finish_dir(name, last, meta)
     }
@@ -229,11 +229,12 @@ impl Unpacker {
             ))
         };
         let from = from.ok_or_else(absent)?;
-        match from
+        let found = from
             .stat(target_last)?
-            .map(|s| FileType::from_raw_mode(s.st_mode))
-        {
-            None | Some(FileType::CharacterDevice) => return Err(absent()),
+            .filter(|s| !sys::fs::is_whiteout(s))
+            .map(|s| FileType::from_raw_mode(s.st_mode));
+        match found {
+            None => return Err(absent()),
             Some(FileType::Directory) => {
                 return Err(name.refused(format!("it is a hard link to directory `{target}`")));
             }
@@ -249,12 +250,12 @@ impl Unpacker {
         let dir = self.place.here();
         match whiteout {
             Whiteout::Private => Ok(()),
-            Whiteout::Opaque => Ok(dir.set_xattr(".".as_ref(), OPAQUE.as_ref(), b"y")?),
+            Whiteout::Opaque => Ok(dir.set_opaque(".".as_ref())?),
             Whiteout::Bad => Err(name.refused("it is a whiteout of no name")),
             Whiteout::Of(hidden) => match dir.stat(hidden)? {
                 None => Ok(dir.mkwhiteout(hidden)?),
                 Some(s) if FileType::from_raw_mode(s.st_mode) == FileType::Directory => {
-                    Ok(dir.set_xattr(hidden, OPAQUE.as_ref(), b"y")?)
+                    Ok(dir.set_opaque(hidden)?)
                 }
                 Some(_) => Ok(()),
             },
@@ -302,7 +303,12 @@ impl Unpacker {
 }
 
 /// What a chown by us that the kernel refuses means.
-fn own(name: &Name, uid: u32, gid: u32, chown: impl FnOnce() -> sys::Result<()>) -> Result<()> {
+pub(super) fn own(
+    name: &Name,
+    uid: u32,
+    gid: u32,
+    chown: impl FnOnce() -> sys::Result<()>,
+) -> Result<()> {
     match chown() {
         // EINVAL: no such id in this user namespace. EPERM: there is none at all.
         Err(e) if matches!(e.errno(), Some(Errno::INVAL | Errno::PERM)) => {
@@ -313,21 +319,21 @@ fn own(name: &Name, uid: u32, gid: u32, chown: impl FnOnce() -> sys::Result<()>)
     }
 }
 
-fn is_file(kind: EntryType) -> bool {
+pub(super) fn is_file(kind: EntryType) -> bool {
     matches!(
         kind,
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse
     )
 }
 
-fn link_target(entry: &Entry, name: &Name) -> Result<OsString> {
+pub(super) fn link_target(entry: &Entry, name: &Name) -> Result<OsString> {
     match entry.link.is_empty() || entry.link.contains(&0) {
         true => Err(name.refused("it is a link to nowhere")),
         false => Ok(OsStr::from_bytes(&entry.link).to_owned()),
     }
 }
 
-fn meta(entry: &Entry, name: &Name) -> Result<Meta> {
+pub(super) fn meta(entry: &Entry, name: &Name) -> Result<Meta> {
     let id = |value: u64, field: &str| {
         // The highest value means "unchanged" to the kernel.
         let id = u32::try_from(value).ok().filter(|id| *id != u32::MAX);
@@ -345,7 +351,11 @@ fn meta(entry: &Entry, name: &Name) -> Result<Meta> {
 }
 
 /// Copies an entry's content; reading and writing fail with different errors.
-fn copy(entry: &mut impl Read, mut file: &std::fs::File, path: &dyn Fn() -> String) -> Result<()> {
+pub(super) fn copy(
+    entry: &mut impl Read,
+    mut file: &std::fs::File,
+    path: &dyn Fn() -> String,
+) -> Result<()> {
     let mut buffer = [0; 64 << 10];
     loop {
         let length = match entry.read(&mut buffer) {

@@ -10,14 +10,14 @@ use crate::{Error, Result};
 const MAX_DEPTH: usize = 256;
 
 /// An entry's path, taken apart: no empty component, no `.`, no `..`.
-pub(super) struct Name {
+pub(in crate::layers) struct Name {
     components: Vec<OsString>,
 }
 
 impl Name {
     /// Takes a path apart as if `/` were the layer's root. `..` is resolved by text, as
     /// every other reader of layers does; one that leads out is refused.
-    pub(super) fn parse(raw: &[u8]) -> Result<Self> {
+    pub(in crate::layers) fn parse(raw: &[u8]) -> Result<Self> {
         let refused = |reason: &str| {
             let entry = raw[..raw.len().min(1000)].escape_ascii().to_string();
             Err(Error::Entry {
@@ -44,13 +44,13 @@ impl Name {
     }
 
     /// Its parents and its last component; `None` for the root.
-    pub(super) fn split(&self) -> Option<(&[OsString], &OsStr)> {
+    pub(in crate::layers) fn split(&self) -> Option<(&[OsString], &OsStr)> {
         self.components
             .split_last()
             .map(|(last, parents)| (parents, last.as_os_str()))
     }
 
-    pub(super) fn refused(&self, reason: impl Into<String>) -> Error {
+    pub(in crate::layers) fn refused(&self, reason: impl Into<String>) -> Error {
         Error::Entry {
             entry: self.to_string(),
             reason: reason.into(),
@@ -72,7 +72,7 @@ impl fmt::Display for Name {
 }
 
 /// A name that starts with `.wh.`.
-pub(super) enum Whiteout {
+pub(in crate::layers) enum Whiteout {
     /// The directory hides everything below it.
     Opaque,
     /// Hides this name.
@@ -84,7 +84,7 @@ pub(super) enum Whiteout {
 }
 
 impl Whiteout {
-    pub(super) fn parse(name: &OsStr) -> Option<Self> {
+    pub(in crate::layers) fn parse(name: &OsStr) -> Option<Self> {
         let hidden = name.as_bytes().strip_prefix(b".wh.")?;
         Some(match hidden {
             b".wh..opq" => Self::Opaque,

@@ -16,55 +16,66 @@ const MAX_LINKS: usize = 40;
 
 /// The open directories from the root to where the last entry was. Entries come
 /// directory by directory, so that most need no new one.
-pub(super) struct Place {
+pub(in crate::layers) struct Place {
     root: DirFd,
     /// Real directories only: no link is ever on the stack.
     stack: Vec<(OsString, DirFd)>,
     /// Directories that entries need and no entry described.
     implied: BTreeSet<PathBuf>,
+    /// Whether a 0:0 device stands for an absent entry, as it does in a layer.
+    whiteouts: bool,
 }
 
 impl Place {
-    pub(super) fn new(root: DirFd) -> Self {
+    pub(in crate::layers) fn new(root: DirFd) -> Self {
         Self {
             root,
             stack: Vec::new(),
             implied: BTreeSet::new(),
+            whiteouts: true,
         }
     }
 
-    pub(super) fn root(&self) -> &DirFd {
+    /// In a tree that is no layer.
+    pub(in crate::layers) fn in_tree(root: DirFd) -> Self {
+        Self {
+            whiteouts: false,
+            ..Self::new(root)
+        }
+    }
+
+    pub(in crate::layers) fn root(&self) -> &DirFd {
         &self.root
     }
 
     /// The directory that was entered last.
-    pub(super) fn here(&self) -> &DirFd {
+    pub(in crate::layers) fn here(&self) -> &DirFd {
         self.stack.last().map_or(&self.root, |(_, dir)| dir)
     }
 
     /// The directory that `name` is in; `.` is the root itself.
-    pub(super) fn here_or_root(&self, name: &OsStr) -> &DirFd {
+    pub(in crate::layers) fn here_or_root(&self, name: &OsStr) -> &DirFd {
         if name == "." { &self.root } else { self.here() }
     }
 
     /// Back to the root.
-    pub(super) fn leave(&mut self) {
+    pub(in crate::layers) fn leave(&mut self) {
         self.stack.clear();
     }
 
     /// The path of an entry of this directory, from the root.
-    pub(super) fn path_of(&self, name: &OsStr) -> PathBuf {
+    pub(in crate::layers) fn path_of(&self, name: &OsStr) -> PathBuf {
         let mut path: PathBuf = self.stack.iter().map(|(name, _)| name).collect();
         path.push(name);
         path
     }
 
-    pub(super) fn not_implied(&mut self, path: &Path) {
+    pub(in crate::layers) fn not_implied(&mut self, path: &Path) {
         self.implied.remove(path);
     }
 
     /// Implied directories, parents first. Names that are no text are left out.
-    pub(super) fn into_implied(self) -> Vec<String> {
+    pub(in crate::layers) fn into_implied(self) -> Vec<String> {
         self.implied
             .into_iter()
             .filter_map(|p| p.into_os_string().into_string().ok())
@@ -72,7 +83,7 @@ impl Place {
     }
 
     /// Whether `dir` is the directory that was entered last.
-    pub(super) fn is_here(&self, dir: &DirFd) -> bool {
+    pub(in crate::layers) fn is_here(&self, dir: &DirFd) -> bool {
         match (dir.stat_self(), self.here().stat_self()) {
             (Ok(a), Ok(b)) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
             _ => false,
@@ -80,14 +91,18 @@ impl Place {
     }
 
     /// Enters a directory, making what is absent.
-    pub(super) fn enter(&mut self, path: &[OsString], name: &Name) -> Result<()> {
+    pub(in crate::layers) fn enter(&mut self, path: &[OsString], name: &Name) -> Result<()> {
         let reached = self.walk(path, name, true)?;
         debug_assert!(reached, "what is absent is made");
         Ok(())
     }
 
     /// Opens a directory without making anything; the place stays.
-    pub(super) fn find(&mut self, path: &[OsString], name: &Name) -> Result<Option<DirFd>> {
+    pub(in crate::layers) fn find(
+        &mut self,
+        path: &[OsString],
+        name: &Name,
+    ) -> Result<Option<DirFd>> {
         let stays: Vec<OsString> = self.stack.iter().map(|(name, _)| name.clone()).collect();
         let found = match self.walk(path, name, false)? {
             true => Some(self.here().try_clone()?),
@@ -162,14 +177,14 @@ impl Place {
     ) -> Result<()> {
         let stat = self.here().stat(component)?;
         let kind = stat.map(|s| FileType::from_raw_mode(s.st_mode));
-        if kind == Some(FileType::CharacterDevice) && make {
+        if kind == Some(FileType::CharacterDevice) && make && self.whiteouts {
             // A whiteout of this layer, below which a later entry lies: a fresh
             // directory that hides what was there.
             self.here().unlink(component)?;
             self.make_implied(component.to_owned())?;
             return Ok(self
                 .here()
-                .set_xattr(".".as_ref(), super::OPAQUE.as_ref(), b"y")?);
+                .set_opaque(".".as_ref())?);
         }
         if kind != Some(FileType::Symlink) {
             return Err(name.refused("a file is where one of its parents should be"));
@@ -191,7 +206,7 @@ impl Place {
     }
 
     /// Makes an entry here; what a former entry of this name left is removed first.
-    pub(super) fn make<T>(
+    pub(in crate::layers) fn make<T>(
         &mut self,
         name: &OsStr,
         make: impl Fn(&DirFd) -> sys::Result<T>,
