@@ -336,6 +336,7 @@ fn mount(mount: &model::MountPlan) -> Value {
             ("volume", name.clone(), source.display().to_string())
         }
         MountKind::Tmpfs { .. } => ("tmpfs", String::new(), String::new()),
+        MountKind::Image { name, .. } => ("image", String::new(), name.clone()),
     };
     json!({
         "Type": kind,

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use model::container::MountOptions;
 use model::event::Event;
 use model::{MountKind, MountPlan};
 use store::layers::Scratch;
@@ -168,6 +169,7 @@ impl Execution<'_> {
                 target: script.target.clone(),
                 kind: MountKind::Bind { source },
                 read_only: true,
+                options: MountOptions::default(),
             });
         }
         for (number, mount) in run.mounts.iter().enumerate() {
@@ -199,6 +201,7 @@ impl Execution<'_> {
                 target: mount.target.clone(),
                 kind,
                 read_only: mount.read_only,
+                options: MountOptions::default(),
             });
         }
         // Each once, and in an order that all steps share, so that none wait in a circle.

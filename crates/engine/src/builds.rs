@@ -1,12 +1,14 @@
 //! `build`: hands the builder its bases and executes its RUN steps.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use build::{
     BaseError, Bases, BuildRequest, DockerfileText, RunStep, StepError, StepNetwork, StepRunner,
 };
 use model::container::{
-    DEFAULT_CAPABILITIES, PlanPaths, ProcessPlan, RootfsPlan, Seccomp, StopPlan,
+    DEFAULT_CAPABILITIES, DnsPlan, Isolation, Limits, LogPlan, PlanPaths, ProcessPlan, RootfsPlan,
+    Seccomp, StopPlan,
 };
 use model::event::EventSink;
 use model::{ContainerId, ContainerPlan, Digest, NetworkMode, NetworkPlan, Platform, Reference};
@@ -281,6 +283,7 @@ impl Steps<'_> {
                 stdin_open: false,
                 capabilities: DEFAULT_CAPABILITIES.map(str::to_owned).to_vec(),
                 no_new_privileges: false,
+                ..ProcessPlan::default()
             },
             mounts: step.mounts.clone(),
             network: self.network(step.network, &id)?,
@@ -300,6 +303,15 @@ impl Steps<'_> {
             wait_for_attach: false,
             seccomp: Seccomp::Default,
             after_exit: None,
+            domainname: String::new(),
+            dns: DnsPlan::default(),
+            exposed: Vec::new(),
+            isolation: Isolation::default(),
+            limits: Limits::default(),
+            init: false,
+            logging: LogPlan::default(),
+            pid_file: None,
+            annotations: BTreeMap::new(),
             id,
         })
     }

@@ -1,9 +1,11 @@
 //! From what is meant to what the runtime needs. Pure: everything it depends on is handed in.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use model::container::{
-    DEFAULT_CAPABILITIES, PlanPaths, ProcessPlan, RootfsPlan, Seccomp, StopPlan,
+    DEFAULT_CAPABILITIES, DnsPlan, Isolation, Limits, LogPlan, PlanPaths, ProcessPlan, RootfsPlan,
+    Seccomp, StopPlan,
 };
 use model::image::{ImageConfig, ImageHealth};
 use model::{ContainerId, ContainerPlan, HealthCheck, MountPlan, NetworkMode, RestartPolicy};
@@ -78,6 +80,15 @@ pub(crate) fn plan(
         },
         wait_for_attach: request.wait_for_attach,
         seccomp: Seccomp::Default,
+        domainname: String::new(),
+        dns: DnsPlan::default(),
+        exposed: Vec::new(),
+        isolation: Isolation::default(),
+        limits: Limits::default(),
+        init: false,
+        logging: LogPlan::default(),
+        pid_file: None,
+        annotations: BTreeMap::new(),
         after_exit: request.auto_remove.then(|| {
             [
                 vec![crate::REMOVE_ENTRY.to_owned()],
@@ -118,6 +129,7 @@ fn process(request: &RunRequest, image: &ImageConfig, hostname: &str) -> Result<
         stdin_open: request.stdin_open,
         capabilities: DEFAULT_CAPABILITIES.map(str::to_owned).to_vec(),
         no_new_privileges: false,
+        ..ProcessPlan::default()
     })
 }
 

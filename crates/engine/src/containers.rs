@@ -449,5 +449,8 @@ fn exec_process(base: &ProcessPlan, request: &ExecRequest) -> Result<ProcessPlan
         stdin_open: request.stdin_open,
         capabilities: base.capabilities.clone(),
         no_new_privileges: base.no_new_privileges,
+        groups: base.groups.clone(),
+        rlimits: base.rlimits.clone(),
+        oom_score_adj: base.oom_score_adj,
     })
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use model::container::MountOptions;
 use model::event::EventSink;
 use model::network::Attachment;
 use model::{ContainerId, MountKind, MountPlan, NetworkMode, NetworkPlan};
@@ -185,6 +186,7 @@ impl Engine {
             target: request.target.clone(),
             kind,
             read_only: request.read_only,
+            options: MountOptions::default(),
         })
     }
 
@@ -334,6 +336,7 @@ mod tests {
                 mode: None,
             },
             read_only: false,
+            options: MountOptions::default(),
         };
         let mut mounts = ["/a/b/c", "/z/", "/a/b", "/a", "/z/y/"].map(mount);
         outer_first(&mut mounts);

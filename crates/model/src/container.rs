@@ -1,10 +1,27 @@
 //! A container as the runtime needs it: every default resolved, every path absolute.
 
+mod isolation;
+mod limits;
+mod logging;
+mod mount;
+mod record;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContainerId, HealthCheck, NetworkPlan};
+use crate::{ContainerId, HealthCheck, NetworkPlan, Transport};
+
+pub use isolation::{
+    DEFAULT_CAPABILITIES, DevicePlan, IpcMode, Isolation, NamespaceMode, Seccomp, SeccompSource,
+    UserMode,
+};
+pub use limits::{DeviceLimit, Limits, Rlimit, Unenforceable};
+pub use logging::{LogDriver, LogPlan};
+pub use mount::{MountKind, MountOptions, MountPlan, Propagation, Recursion};
+pub use record::{ExitRecord, HealthState, ProcessRef, RunPhase, RunState};
 
 /// All that a supervisor knows of its container. Persisted as `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,6 +34,10 @@ pub struct ContainerPlan {
     pub name: String,
     /// `uname -n` inside.
     pub hostname: String,
+    /// NIS domain name inside (`setdomainname`), also appended to the host name in
+    /// `/etc/hosts`; the kernel's `(none)` when empty.
+    #[serde(default)]
+    pub domainname: String,
     /// Its file system.
     pub rootfs: RootfsPlan,
     /// Its first process.
@@ -28,6 +49,22 @@ pub struct ContainerPlan {
     /// Extra lines of `/etc/hosts`: name and address.
     #[serde(default)]
     pub extra_hosts: Vec<(String, String)>,
+    /// What `/etc/resolv.conf` says instead of the usual.
+    #[serde(default)]
+    pub dns: DnsPlan,
+    /// Ports that it says it listens on; nothing leads there for that alone.
+    #[serde(default)]
+    pub exposed: Vec<(u16, Transport)>,
+    /// Namespaces, devices, hidden paths.
+    #[serde(default)]
+    pub isolation: Isolation,
+    /// What its cgroup enforces.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Our own program, as process 1, starts the process, passes signals on to it, reaps
+    /// what is orphaned and ends with the process's exit status.
+    #[serde(default)]
+    pub init: bool,
     /// How it is asked to stop.
     pub stop: StopPlan,
     /// What happens after it has ended.
@@ -35,8 +72,18 @@ pub struct ContainerPlan {
     /// Runs while the container does.
     #[serde(default)]
     pub health: Option<HealthCheck>,
+    /// What is kept of its output.
+    #[serde(default)]
+    pub logging: LogPlan,
     /// Where its files are.
     pub paths: PlanPaths,
+    /// Gets the number of the container's first process, as the host sees it, at each start,
+    /// before the program is executed; removed with the container.
+    #[serde(default)]
+    pub pid_file: Option<PathBuf>,
+    /// Free-form notes for whoever reads this; nothing of ours does.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
     /// The start waits until a first client is attached.
     #[serde(default)]
     pub wait_for_attach: bool,
@@ -79,8 +126,21 @@ pub struct RootfsPlan {
     pub volatile: bool,
 }
 
+/// What `/etc/resolv.conf` says. An empty list means the usual.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DnsPlan {
+    /// Name servers. With networks of ours the gateway asks them for what is not one of
+    /// its own names; else they are written down as they are.
+    pub servers: Vec<IpAddr>,
+    /// Domains that are tried behind a name. A single `.` means none.
+    pub search: Vec<String>,
+    /// Words for the resolver, e.g. `ndots:2`.
+    pub options: Vec<String>,
+}
+
 /// A process to execute in a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessPlan {
     /// Program and arguments; the program is looked up in `env`'s PATH.
     pub argv: Vec<String>,
@@ -100,45 +160,17 @@ pub struct ProcessPlan {
     /// Forbids gaining privileges through setuid programs.
     #[serde(default)]
     pub no_new_privileges: bool,
-}
-
-/// One mount.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MountPlan {
-    /// Absolute path inside the container.
-    pub target: String,
-    /// What is mounted.
-    pub kind: MountKind,
-    /// Whether writing is forbidden.
-    pub read_only: bool,
-}
-
-/// What a mount shows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "kebab-case")]
-pub enum MountKind {
-    /// A host path; it must exist.
-    Bind {
-        /// Absolute path on the host.
-        source: PathBuf,
-    },
-    /// A volume's data directory. An empty one is first filled with what the image
-    /// has at the target.
-    Volume {
-        /// The volume's `data/`.
-        source: PathBuf,
-        /// Its name, for `inspect`.
-        name: String,
-        /// Whether an empty volume takes the image's content.
-        copy_up: bool,
-    },
-    /// Memory.
-    Tmpfs {
-        /// Bytes; the kernel's default when absent.
-        size: Option<u64>,
-        /// Permission bits; 1777 octal when absent.
-        mode: Option<u32>,
-    },
+    /// Supplementary groups besides those of the user, names or numbers, looked up in the
+    /// container's `/etc/group`; a name that is not there fails the start.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Limits set right before the program is executed; the others are inherited.
+    #[serde(default)]
+    pub rlimits: Vec<Rlimit>,
+    /// -1000 to 1000, for `/proc/self/oom_score_adj`. A plain user may only raise it: then
+    /// the write's failure fails the start.
+    #[serde(default)]
+    pub oom_score_adj: Option<i32>,
 }
 
 /// Where a container's packets go.
@@ -182,109 +214,4 @@ pub enum RestartPolicy {
         /// 0 means without limit.
         max_retries: u32,
     },
-}
-
-/// Which system call filter is loaded.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Seccomp {
-    /// At least as strict as moby's default profile.
-    #[default]
-    Default,
-    /// None.
-    Unconfined,
-}
-
-/// Capabilities of a container's root by default: podman's eleven.
-pub const DEFAULT_CAPABILITIES: [&str; 11] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETPCAP",
-    "CAP_SETUID",
-    "CAP_SYS_CHROOT",
-];
-
-/// How a container's last run ended; the exit file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExitRecord {
-    /// Exit status, or 128 + the signal's number.
-    pub code: i32,
-    /// Whether the kernel killed it for lack of memory.
-    #[serde(default)]
-    pub oom_killed: bool,
-    /// Why it could not start, if it could not.
-    #[serde(default)]
-    pub error: Option<String>,
-    /// RFC 3339 with nanoseconds; empty if it never started.
-    pub started_at: String,
-    /// RFC 3339 with nanoseconds.
-    pub finished_at: String,
-    /// Whether a user asked for the stop (restart policies then rest).
-    #[serde(default)]
-    pub stopped_by_user: bool,
-    /// Restarts by policy so far.
-    #[serde(default)]
-    pub restarts: u32,
-}
-
-/// A running container's state, `state.json` in its runtime directory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunState {
-    /// Of the host's current boot (`/proc/sys/kernel/random/boot_id`).
-    pub boot_id: String,
-    /// The supervisor, as the host sees it.
-    pub supervisor: ProcessRef,
-    /// The container's first process, while it runs.
-    pub init: Option<ProcessRef>,
-    /// Where it is in its life.
-    pub phase: RunPhase,
-    /// RFC 3339 with nanoseconds.
-    pub started_at: String,
-    /// Restarts by policy so far.
-    #[serde(default)]
-    pub restarts: u32,
-    /// Absent without a health check.
-    #[serde(default)]
-    pub health: Option<HealthState>,
-    /// What the gateway answered.
-    #[serde(default)]
-    pub network: Option<crate::network::Ready>,
-}
-
-/// What `inspect` shows of health.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HealthState {
-    /// The verdict.
-    pub status: crate::health::HealthStatus,
-    /// Failures in a row.
-    pub failing_streak: u32,
-    /// The last five.
-    pub log: Vec<crate::health::HealthProbe>,
-}
-
-/// A process that cannot be confused with a later one of the same number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProcessRef {
-    /// Process id.
-    pub pid: i32,
-    /// Field 22 of `/proc/PID/stat`, clock ticks since boot.
-    pub start_time: u64,
-}
-
-/// Phases of a supervised container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RunPhase {
-    /// Being set up, or waiting for its first client.
-    Created,
-    /// Its process runs.
-    Running,
-    /// Its process has ended and will be started again.
-    Restarting,
 }

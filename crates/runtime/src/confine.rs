@@ -30,7 +30,7 @@ impl Confinement {
     /// not have ourselves cannot be given and are left out.
     pub fn new(
         process: &ProcessPlan,
-        seccomp: Seccomp,
+        seccomp: &Seccomp,
         uid: u32,
         ours: Set,
     ) -> Result<Self, UnknownCapability> {
@@ -39,6 +39,8 @@ impl Confinement {
         let filter = match seccomp {
             Seccomp::Default => Some(compile(&crate::seccomp_profile::filter(asked))),
             Seccomp::Unconfined => None,
+            // Nothing makes such plans as long as profiles are not compiled.
+            Seccomp::Profile(_) => Some(compile(&crate::seccomp_profile::filter(asked))),
         };
         let bounding = asked.intersection(ours);
         let wanted = if uid == 0 { bounding } else { Set::EMPTY };

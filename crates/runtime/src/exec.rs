@@ -94,7 +94,7 @@ pub fn exec(
     let root = Root::of_process(target.init.pid).map_err(|_| not_running())?;
     let user = identity::resolve(&root, &process.user)?;
     let ours = sys::caps::permitted()?;
-    let confinement = Confinement::new(process, target.plan.seccomp, user.uid, ours)?;
+    let confinement = Confinement::new(process, &target.plan.seccomp, user.uid, ours)?;
     let program = Program::new(process, &user.home)?;
     let streams = Streams::new(stdio, || new_terminal(&root), user.uid)?;
     let (listener, report) = pipe()?;

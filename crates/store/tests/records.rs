@@ -6,7 +6,10 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{Bench, digest, tar};
-use model::container::{PlanPaths, ProcessPlan, RestartPolicy, RootfsPlan, Seccomp, StopPlan};
+use model::container::{
+    DnsPlan, Isolation, Limits, LogPlan, MountOptions, PlanPaths, ProcessPlan, RestartPolicy,
+    RootfsPlan, Seccomp, StopPlan,
+};
 use model::network::Attachment;
 use model::{
     ContainerId, ContainerPlan, ImageConfig, MountKind, MountPlan, NetworkMode, NetworkPlan,
@@ -57,6 +60,7 @@ fn plan(bench: &Bench, id: &ContainerId, name: &str) -> ContainerPlan {
             stdin_open: false,
             capabilities: Vec::new(),
             no_new_privileges: false,
+            ..ProcessPlan::default()
         },
         mounts: Vec::new(),
         network: NetworkMode::None,
@@ -76,6 +80,15 @@ fn plan(bench: &Bench, id: &ContainerId, name: &str) -> ContainerPlan {
         wait_for_attach: false,
         seccomp: Seccomp::Default,
         after_exit: None,
+        domainname: String::new(),
+        dns: DnsPlan::default(),
+        exposed: Vec::new(),
+        isolation: Isolation::default(),
+        limits: Limits::default(),
+        init: false,
+        logging: LogPlan::default(),
+        pid_file: None,
+        annotations: BTreeMap::new(),
     }
 }
 
@@ -424,6 +437,7 @@ fn volumes_are_made_once_and_kept_while_mounted() {
             copy_up: true,
         },
         read_only: false,
+        options: MountOptions::default(),
     });
     bench.store.containers().create(&user, &with).unwrap();
     let error = volumes.remove("data").unwrap_err();

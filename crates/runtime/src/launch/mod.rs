@@ -168,7 +168,7 @@ impl<'a> Setup<'a> {
     fn finish(self, stdio: Stdio) -> Result<Prepared, StartError> {
         let plan = self.plan;
         let ours = sys::caps::permitted()?;
-        let confinement = Confinement::new(&plan.process, plan.seccomp, self.user.uid, ours)?;
+        let confinement = Confinement::new(&plan.process, &plan.seccomp, self.user.uid, ours)?;
         let program = Program::new(&plan.process, &self.user.home)?;
         let streams = Streams::new(stdio, || self.terminals.open(), self.user.uid)?;
         let kept = confinement.needed();

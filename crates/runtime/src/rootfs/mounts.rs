@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use model::container::{MountKind, MountPlan};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use sys::mount::Attributes;
+use sys::mount::{Attributes, Overlay};
 
 use super::points::{is_directory, target_error};
 use super::{Root, RootfsError, copy_up};
@@ -80,7 +80,32 @@ impl Root {
                 self.bind(source, source_fd.as_fd(), &plan.target, attributes)
             }
             MountKind::Tmpfs { size, mode } => self.mount_tmpfs(plan, *size, *mode),
+            MountKind::Image { layers, .. } => self.mount_image(layers, &plan.target, no_devices),
         }
+    }
+
+    fn mount_image(
+        &mut self,
+        layers: &[PathBuf],
+        target: &str,
+        no_devices: bool,
+    ) -> Result<(), RootfsError> {
+        let attributes = Attributes {
+            read_only: true,
+            no_devices,
+            ..Attributes::default()
+        };
+        if let [one] = layers {
+            let source = open_source(one)?;
+            return self.bind(one, source.as_fd(), target, attributes);
+        }
+        let overlay = Overlay {
+            lower: layers,
+            upper: None,
+            volatile: false,
+        };
+        let mount = sys::mount::overlay(overlay, attributes)?;
+        self.attach(&mount, target)
     }
 
     fn mount_tmpfs(

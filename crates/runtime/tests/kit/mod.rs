@@ -3,13 +3,14 @@
 //! A start needs a fresh process with one thread, so everything runs through the example
 //! `launch`. Everything here needs root; it is an error, not a skip, to lack it.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use model::container::{
-    DEFAULT_CAPABILITIES, MountKind, MountPlan, NetworkMode, PlanPaths, ProcessPlan, RestartPolicy,
-    RootfsPlan, Seccomp, StopPlan,
+    DEFAULT_CAPABILITIES, DnsPlan, Isolation, Limits, LogPlan, MountKind, MountOptions, MountPlan,
+    NetworkMode, PlanPaths, ProcessPlan, RestartPolicy, RootfsPlan, Seccomp, StopPlan,
 };
 use model::{ContainerId, ContainerPlan};
 
@@ -145,6 +146,7 @@ fn plan(directory: &Path, argv: &[&str]) -> ContainerPlan {
             stdin_open: false,
             capabilities: texts(&DEFAULT_CAPABILITIES),
             no_new_privileges: false,
+            ..ProcessPlan::default()
         },
         mounts: Vec::new(),
         network: NetworkMode::None,
@@ -164,6 +166,15 @@ fn plan(directory: &Path, argv: &[&str]) -> ContainerPlan {
         wait_for_attach: false,
         seccomp: Seccomp::Default,
         after_exit: None,
+        domainname: String::new(),
+        dns: DnsPlan::default(),
+        exposed: Vec::new(),
+        isolation: Isolation::default(),
+        limits: Limits::default(),
+        init: false,
+        logging: LogPlan::default(),
+        pid_file: None,
+        annotations: BTreeMap::new(),
     }
 }
 
@@ -177,6 +188,7 @@ impl Box_ {
             target: target.into(),
             kind,
             read_only,
+            options: MountOptions::default(),
         });
     }
 

@@ -1,12 +1,13 @@
 //! A busybox container on a plan, and the tests' small language about it.
 
+use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use model::container::{
-    DEFAULT_CAPABILITIES, ExitRecord, NetworkMode, PlanPaths, ProcessPlan, RestartPolicy,
-    RootfsPlan, RunState, Seccomp, StopPlan,
+    DEFAULT_CAPABILITIES, DnsPlan, ExitRecord, Isolation, Limits, LogPlan, NetworkMode, PlanPaths,
+    ProcessPlan, RestartPolicy, RootfsPlan, RunState, Seccomp, StopPlan,
 };
 use model::{ContainerId, ContainerPlan};
 use runtime::attach::{self, Client, Options, Outcome, Stdio};
@@ -80,6 +81,15 @@ pub(crate) fn script(text: &str) -> Container {
         wait_for_attach: false,
         seccomp: Seccomp::Default,
         after_exit: None,
+        domainname: String::new(),
+        dns: DnsPlan::default(),
+        exposed: Vec::new(),
+        isolation: Isolation::default(),
+        limits: Limits::default(),
+        init: false,
+        logging: LogPlan::default(),
+        pid_file: None,
+        annotations: BTreeMap::new(),
     };
     Container { dir, plan }
 }
@@ -95,6 +105,7 @@ pub(crate) fn process(argv: &[&str]) -> ProcessPlan {
         stdin_open: false,
         capabilities: DEFAULT_CAPABILITIES.map(str::to_owned).to_vec(),
         no_new_privileges: false,
+        ..ProcessPlan::default()
     }
 }
 
