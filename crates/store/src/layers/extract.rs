@@ -206,9 +206,7 @@ impl Extractor {
     /// Owner, mode, attributes, time, in this order: see `unpack`.
     fn finish_node(&mut self, name: &Name, last: &OsStr, meta: &Meta, mode: bool) -> Result<()> {
         let dir = self.place.here();
-        own(name, meta.uid, meta.gid, || {
-            dir.chown(last, meta.uid, meta.gid)
-        })?;
+        own(name, dir, last, (meta.uid, meta.gid))?;
         if mode {
             dir.chmod(last, meta.mode)?;
         }

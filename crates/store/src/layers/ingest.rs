@@ -66,6 +66,7 @@ pub(super) fn ingest(
         notes: unpacked.notes,
         implied: unpacked.implied,
         generated: false,
+        owners_noted: false,
         unsynced: None,
     };
     layers.publish(temp, record)

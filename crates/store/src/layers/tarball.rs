@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use sys::fs::{DirFd, FileType, Stat};
 
-use super::{OPAQUE, is_overlay_private};
+use super::is_overlay_private;
 use crate::{Error, Result};
 
 mod header;
@@ -140,10 +140,9 @@ impl<W: Write> Tar<W> {
     /// The root has an entry only if it is not as everybody makes it anyway.
     fn root(&mut self, dir: &DirFd) -> Result<()> {
         let stat = dir.stat_self()?;
-        let header = self
-            .header(b"./", b'5', &stat)
-            .with_xattrs(self.xattrs(dir, ".".as_ref())?);
-        let usual = stat.st_mode & 0o7777 == 0o755 && (stat.st_uid, stat.st_gid) == (0, 0);
+        let header = self.header(b"./", b'5', &stat);
+        let header = Self::described(header, dir, ".".as_ref())?;
+        let usual = header.mode == 0o755 && (header.uid, header.gid) == (0, 0);
         if !usual || header.has_xattrs() {
             self.bytes(&header.encode())?;
         }
@@ -165,21 +164,20 @@ impl<W: Write> Tar<W> {
         }
     }
 
-    fn xattrs(&self, dir: &DirFd, name: &OsStr) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    /// With what the entry's attributes say: themselves, and an owner that could only be
+    /// noted.
+    fn described(header: Header, dir: &DirFd, name: &OsStr) -> Result<Header> {
         let mut found = dir.xattrs(name)?;
+        let (uid, gid) = sys::fs::noted_owner(&found).unwrap_or((header.uid, header.gid));
         // Labels of a security module belong to the host, not to the image.
         found.retain(|x| !is_overlay_private(&x.name) && x.name != "security.selinux");
-        Ok(found
-            .into_iter()
-            .map(|x| (x.name.as_bytes().to_owned(), x.value))
-            .collect())
+        let xattrs = found.into_iter().map(|x| (x.name.as_bytes().to_owned(), x.value));
+        Ok(Header { uid, gid, ..header }.with_xattrs(xattrs.collect()))
     }
 
     /// The mark of an opaque directory, first thing in it.
     fn opaque(&mut self, dir: &DirFd) -> Result<()> {
-        let opaque = self.form == Form::Layer
-            && dir.xattr(".".as_ref(), OPAQUE.as_ref())?.as_deref() == Some(b"y");
-        match opaque {
+        match self.form == Form::Layer && dir.is_opaque() {
             true => self.mark(b".wh..wh..opq"),
             false => Ok(()),
         }
@@ -217,10 +215,10 @@ impl<W: Write> Tar<W> {
         let kind = FileType::from_raw_mode(stat.st_mode);
         let layer = self.form == Form::Layer;
         match kind {
-            FileType::Socket | FileType::Unknown => return Ok(()),
-            FileType::CharacterDevice if layer && stat.st_rdev == 0 => {
+            _ if layer && sys::fs::is_whiteout(stat) => {
                 return self.mark(&[b".wh.", name.as_bytes()].concat());
             }
+            FileType::Socket | FileType::Unknown => return Ok(()),
             FileType::CharacterDevice | FileType::BlockDevice if layer => return Ok(()),
             _ => {}
         }
@@ -235,11 +233,10 @@ impl<W: Write> Tar<W> {
             }
             self.links.insert((stat.st_dev, stat.st_ino), path.clone());
         }
-        let xattrs = self.xattrs(dir, name)?;
         match kind {
             FileType::Directory => {
                 self.path = [&path[..], b"/"].concat();
-                let header = self.header(&self.path, b'5', stat).with_xattrs(xattrs);
+                let header = Self::described(self.header(&self.path, b'5', stat), dir, name)?;
                 self.bytes(&header.encode())?;
                 let child = dir.open_dir(name)?;
                 self.opaque(&child)?;
@@ -251,14 +248,14 @@ impl<W: Write> Tar<W> {
                     link,
                     ..self.header(&path, b'2', stat)
                 };
-                self.bytes(&header.with_xattrs(xattrs).encode())
+                self.bytes(&Self::described(header, dir, name)?.encode())
             }
             FileType::RegularFile => {
-                let header = self.header(&path, b'0', stat).with_xattrs(xattrs);
+                let header = Self::described(self.header(&path, b'0', stat), dir, name)?;
                 self.file(dir, name, stat, header)
             }
             FileType::Fifo => {
-                let header = self.header(&path, b'6', stat).with_xattrs(xattrs);
+                let header = Self::described(self.header(&path, b'6', stat), dir, name)?;
                 self.bytes(&header.encode())
             }
             _ => {
@@ -273,7 +270,7 @@ impl<W: Write> Tar<W> {
                     device,
                     ..self.header(&path, kind, stat)
                 };
-                self.bytes(&header.with_xattrs(xattrs).encode())
+                self.bytes(&Self::described(header, dir, name)?.encode())
             }
         }
     }

@@ -173,9 +173,7 @@ impl Unpacker {
         if last == "." {
             self.place.leave();
             let root = self.place.root();
-            own(name, meta.uid, meta.gid, || {
-                root.chown_self(meta.uid, meta.gid)
-            })?;
+            own(name, root, last, (meta.uid, meta.gid))?;
             root.chmod_self(meta.mode)?;
             self.times.insert(PathBuf::new(), meta.time);
         } else {
@@ -266,9 +264,7 @@ impl Unpacker {
     /// bits and capabilities, and everything but the last touches no time but its own.
     fn finish_node(&mut self, name: &Name, last: &OsStr, meta: &Meta, mode: bool) -> Result<()> {
         let dir = self.place.here();
-        own(name, meta.uid, meta.gid, || {
-            dir.chown(last, meta.uid, meta.gid)
-        })?;
+        own(name, dir, last, (meta.uid, meta.gid))?;
         if mode {
             dir.chmod(last, meta.mode)?;
         }
@@ -302,18 +298,23 @@ impl Unpacker {
     }
 }
 
-/// What a chown by us that the kernel refuses means.
-pub(super) fn own(
-    name: &Name,
-    uid: u32,
-    gid: u32,
-    chown: impl FnOnce() -> sys::Result<()>,
-) -> Result<()> {
-    match chown() {
+/// Gives an entry its owner. Where we have one id only, the owner is noted instead; links
+/// and special files cannot even have the note, and stay root's.
+pub(super) fn own(name: &Name, dir: &DirFd, last: &OsStr, owner: (u32, u32)) -> Result<()> {
+    let (uid, gid) = owner;
+    match dir.chown(last, uid, gid) {
         // EINVAL: no such id in this user namespace. EPERM: there is none at all.
         Err(e) if matches!(e.errno(), Some(Errno::INVAL | Errno::PERM)) => {
-            let reason = format!("its owner {uid}:{gid} is outside this user's range of ids");
-            Err(name.refused(reason))
+            if !sys::userns::maps_one_id()? {
+                let reason = format!("its owner {uid}:{gid} is outside this user's range of ids");
+                return Err(name.refused(reason));
+            }
+            match dir.note_owner(last, uid, gid) {
+                Err(e) if !matches!(e.errno(), Some(Errno::PERM | Errno::OPNOTSUPP)) => {
+                    Err(e.into())
+                }
+                _ => Ok(()),
+            }
         }
         other => Ok(other?),
     }

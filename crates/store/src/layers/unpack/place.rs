@@ -22,7 +22,7 @@ pub(in crate::layers) struct Place {
     stack: Vec<(OsString, DirFd)>,
     /// Directories that entries need and no entry described.
     implied: BTreeSet<PathBuf>,
-    /// Whether a 0:0 device stands for an absent entry, as it does in a layer.
+    /// Whether a whiteout stands for an absent entry, as it does in a layer.
     whiteouts: bool,
 }
 
@@ -177,14 +177,13 @@ impl Place {
     ) -> Result<()> {
         let stat = self.here().stat(component)?;
         let kind = stat.map(|s| FileType::from_raw_mode(s.st_mode));
-        if kind == Some(FileType::CharacterDevice) && make && self.whiteouts {
+        let whiteout = self.whiteouts && stat.is_some_and(|s| sys::fs::is_whiteout(&s));
+        if whiteout && make {
             // A whiteout of this layer, below which a later entry lies: a fresh
             // directory that hides what was there.
             self.here().unlink(component)?;
             self.make_implied(component.to_owned())?;
-            return Ok(self
-                .here()
-                .set_opaque(".".as_ref())?);
+            return Ok(self.here().set_opaque(".".as_ref())?);
         }
         if kind != Some(FileType::Symlink) {
             return Err(name.refused("a file is where one of its parents should be"));
