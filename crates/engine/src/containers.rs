@@ -42,6 +42,7 @@ impl Liveness {
             Self::Running(state) => match state.phase {
                 RunPhase::Created => "created",
                 RunPhase::Running => "running",
+                RunPhase::Paused => "paused",
                 RunPhase::Restarting => "restarting",
             },
         }

@@ -18,6 +18,7 @@
 //! | [`session`] | the process that holds an `exec` |
 //! | [`frames`] | what is said over their sockets |
 //! | [`attach`], [`control`] | the clients' side of that |
+//! | [`freezer`] | pausing |
 //! | [`liveness`] | whether a container lives, and what to do if its supervisor does not |
 //! | [`logs`] | the container's log, written and read |
 
@@ -27,6 +28,7 @@ pub mod confine;
 pub mod control;
 pub mod exec;
 pub mod frames;
+pub mod freezer;
 pub mod gateway_client;
 mod health;
 pub mod identity;

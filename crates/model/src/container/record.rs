@@ -77,6 +77,8 @@ pub enum RunPhase {
     Created,
     /// Its process runs.
     Running,
+    /// Its processes are frozen. Never written down: whoever looks finds out.
+    Paused,
     /// Its process has ended and will be started again.
     Restarting,
 }
