@@ -218,7 +218,8 @@ impl Execution<'_> {
         if dir.names()?.is_empty() {
             let shown = || path.to_string_lossy().into_owned();
             let failed = |e| Error::new("change the owner of", shown(), e);
-            std::os::unix::fs::chown(&path, Some(owner.0), Some(owner.1)).map_err(failed)?;
+            let dir = File::open(&path).map_err(failed)?;
+            sys::fs::own(&dir, owner.0, owner.1).map_err(|e| failed(e.into()))?;
             let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
             let failed = |e| Error::new("change the permissions of", shown(), e);
             std::fs::set_permissions(&path, mode).map_err(failed)?;

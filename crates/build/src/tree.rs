@@ -18,9 +18,6 @@ use sys::{Error, Result};
 /// As many links as Linux itself follows in one path.
 const MAX_LINKS: usize = 40;
 
-/// Overlay's mark of a directory that hides those below it.
-const OPAQUE: &str = "user.overlay.opaque";
-
 /// A directory as the tree shows it.
 #[derive(Debug, Clone)]
 pub(crate) struct Dir {
@@ -123,7 +120,7 @@ impl Meta {
     }
 
     fn is_whiteout(&self) -> bool {
-        self.kind == FileType::CharacterDevice && self.rdev == 0
+        sys::fs::is_whiteout_kind(self.kind, self.mode, self.rdev)
     }
 }
 
@@ -265,7 +262,7 @@ impl Dir {
 
     /// Whether the topmost directory hides those below it.
     pub(crate) fn is_opaque(&self) -> bool {
-        is_opaque(&self.fds[0])
+        sys::fs::is_opaque(&self.fds[0])
     }
 
     /// Whether a walk shows this directory.
@@ -310,7 +307,7 @@ impl Dir {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let open = fs::openat(fd, name, flags, Mode::empty())
                 .map_err(|e| Error::new("open the directory", shown.to_string_lossy(), e))?;
-            let opaque = self.layered && is_opaque(&open);
+            let opaque = self.layered && sys::fs::is_opaque(&open);
             let dir = found.get_or_insert_with(|| Self {
                 fds: Vec::new(),
                 layered: self.layered,
@@ -340,7 +337,8 @@ impl Dir {
                 if name == "." || name == ".." || hidden.contains(name) || seen.contains(name) {
                     continue;
                 }
-                if self.layered && entry.file_type() == FileType::CharacterDevice {
+                let kind = entry.file_type();
+                if self.layered && matches!(kind, FileType::CharacterDevice | FileType::Socket) {
                     let stat = fs::statat(fd, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
                     if Meta::of(&stat).is_whiteout() {
                         whiteouts.push(name.to_owned());
@@ -468,11 +466,6 @@ fn components(path: &OsStr) -> VecDeque<OsString> {
         .collect()
 }
 
-fn is_opaque(dir: &OwnedFd) -> bool {
-    let mut value = [0u8; 2];
-    matches!(fs::fgetxattr(dir, OPAQUE, &mut value), Ok(1)) && value[0] == b'y'
-}
-
 /// The extended attributes of an open file that a copy keeps: capabilities and
 /// `user.*`, but none of overlay's own. File systems without them have none.
 pub(crate) fn content_xattrs(fd: impl AsFd) -> BTreeMap<OsString, Vec<u8>> {
@@ -482,7 +475,9 @@ pub(crate) fn content_xattrs(fd: impl AsFd) -> BTreeMap<OsString, Vec<u8>> {
     };
     let kept = |name: &&[u8]| {
         *name == b"security.capability"
-            || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
+            || (name.starts_with(b"user.")
+                && !name.starts_with(b"user.overlay.")
+                && *name != b"user.shim.opaque")
     };
     let mut found = BTreeMap::new();
     for name in names[..length].split(|b| *b == 0).filter(kept) {

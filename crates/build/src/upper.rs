@@ -347,8 +347,11 @@ impl Upper {
         let (uid, gid) = attributes.owner.unwrap_or((meta.uid, meta.gid));
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
         let nofollow = AtFlags::SYMLINK_NOFOLLOW;
-        fs::chownat(&place.upper, name, Some(uid), Some(gid), nofollow)
-            .map_err(|e| failed("change the owner of", shown, e))?;
+        match fs::chownat(&place.upper, name, Some(uid), Some(gid), nofollow) {
+            // No attribute can be noted of a link.
+            Err(Errno::INVAL | Errno::PERM) if sys::userns::maps_one_id()? => {}
+            owned => owned.map_err(|e| failed("change the owner of", shown, e))?,
+        }
         fs::utimensat(&place.upper, name, &times(meta.id.mtime), nofollow)
             .map_err(|e| failed("set the time of", shown, e).into())
     }
@@ -435,8 +438,7 @@ fn set_xattrs(
 }
 
 fn chown(fd: impl AsFd, (uid, gid): (u32, u32), shown: &Path) -> Result<(), WriteError> {
-    fs::fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
-        .map_err(|e| failed("change the owner of", shown, e).into())
+    sys::fs::own(fd, uid, gid).map_err(|e| failed("change the owner of", shown, e).into())
 }
 
 fn chmod(fd: impl AsFd, mode: u32, shown: &Path) -> Result<(), WriteError> {

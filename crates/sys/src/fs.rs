@@ -12,7 +12,7 @@ mod xattr;
 
 pub use dir::{DirFd, DirItem, set_umask_zero};
 pub use lock::FileLock;
-pub use marks::{is_mark, is_opaque, is_whiteout, is_whiteout_kind, note_owner, noted_owner};
+pub use marks::{is_mark, is_opaque, is_whiteout, is_whiteout_kind, note_owner, noted_owner, own};
 pub use write::{read_limited, rename, sync_dir, sync_fs, write_atomic, write_volatile};
 pub use xattr::Xattr;
 

@@ -171,7 +171,9 @@ impl<W: Write> Tar<W> {
         let (uid, gid) = sys::fs::noted_owner(&found).unwrap_or((header.uid, header.gid));
         // Labels of a security module belong to the host, not to the image.
         found.retain(|x| !is_overlay_private(&x.name) && x.name != "security.selinux");
-        let xattrs = found.into_iter().map(|x| (x.name.as_bytes().to_owned(), x.value));
+        let xattrs = found
+            .into_iter()
+            .map(|x| (x.name.as_bytes().to_owned(), x.value));
         Ok(Header { uid, gid, ..header }.with_xattrs(xattrs.collect()))
     }
 

@@ -25,7 +25,11 @@ const OPAQUE: [&str; 2] = ["user.overlay.opaque", "user.shim.opaque"];
 
 /// Whether an entry of a layer says that what is below it is removed.
 pub fn is_whiteout(stat: &Stat) -> bool {
-    is_whiteout_kind(FileType::from_raw_mode(stat.st_mode), stat.st_mode, stat.st_rdev)
+    is_whiteout_kind(
+        FileType::from_raw_mode(stat.st_mode),
+        stat.st_mode,
+        stat.st_rdev,
+    )
 }
 
 /// [`is_whiteout`] by kind, permission bits and device number.
@@ -65,6 +69,22 @@ pub fn note_owner(fd: impl AsFd, uid: u32, gid: u32) -> Result<()> {
     }
     let value = format!("{uid}:{gid}");
     fs::fsetxattr(fd, OWNER, value.as_bytes(), XattrFlags::empty()).map_err(fail)
+}
+
+/// Gives an open file or directory its owner, or notes it where one id is all there is.
+pub fn own(fd: impl AsFd, uid: u32, gid: u32) -> std::result::Result<(), Errno> {
+    let fd = fd.as_fd();
+    match fs::fchown(
+        fd,
+        Some(fs::Uid::from_raw(uid)),
+        Some(fs::Gid::from_raw(gid)),
+    ) {
+        Err(errno @ (Errno::INVAL | Errno::PERM)) => match crate::userns::maps_one_id() {
+            Ok(true) => note_owner(fd, uid, gid).map_err(|e| e.errno().unwrap_or(errno)),
+            _ => Err(errno),
+        },
+        other => other,
+    }
 }
 
 /// Whether an open directory of a layer hides what is below it.
@@ -124,7 +144,8 @@ mod tests {
         assert_eq!(noted_owner(&dir.xattrs("f".as_ref()).unwrap()), noted());
         dir.forget_owner("f".as_ref()).unwrap();
         assert_eq!(noted(), None);
-        dir.set_xattr("f".as_ref(), OWNER.as_ref(), b"1:-2").unwrap();
+        dir.set_xattr("f".as_ref(), OWNER.as_ref(), b"1:-2")
+            .unwrap();
         assert_eq!(noted(), None, "nonsense is no owner");
     }
 

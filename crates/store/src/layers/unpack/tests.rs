@@ -99,7 +99,7 @@ impl Tree {
 
     fn is_opaque(&self, path: &str) -> bool {
         let dir = DirFd::open(&self.root().join(path)).unwrap();
-        dir.xattr(".".as_ref(), OPAQUE.as_ref()).unwrap().as_deref() == Some(b"y")
+        dir.is_opaque()
     }
 
     fn done(&self) -> &Unpacked {
