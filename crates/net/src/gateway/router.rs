@@ -277,7 +277,13 @@ impl Inside {
                 self.visit(netns, |route| Ok(route.delete_link(&wire.far)?))?;
             }
             self.add_link(netns, wire, bridge)?;
-            self.visit(netns, |route| configure(route, wire))?;
+            self.visit(netns, |route| {
+                // Later it is the container's own to set.
+                if !keep {
+                    without_cookies()?;
+                }
+                configure(route, wire)
+            })?;
         }
         Ok(Link {
             network: wire.seat.network.clone(),
@@ -364,6 +370,7 @@ fn open(adopt: Option<OwnedFd>) -> Result<(Inside, Transparent)> {
 
 /// The settings of the router namespace.
 fn prepare() -> Result<()> {
+    without_cookies()?;
     // Networks do not reach each other through here, and no packet comes out unproxied.
     sysctl("net/ipv4/ip_forward", "0")?;
     sysctl("net/ipv6/conf/all/disable_ipv6", "1")?;
@@ -377,6 +384,19 @@ fn prepare() -> Result<()> {
     // Sockets here take the addresses and ports of others, by threads without privileges.
     sysctl("net/ipv4/ip_unprivileged_port_start", "0")?;
     sysctl("net/bridge/bridge-nf-call-iptables", "0")
+}
+
+/// Turns SYN cookies off in the thread's network namespace.
+///
+/// A server with a full queue that answers with cookies remembers nothing of a connection,
+/// drops what it cannot queue, and takes any later segment that begins up to three bytes late
+/// for the first: the cookie's three numbers for the segment size lie side by side, so one
+/// that is wrong by one is still a valid one (`__cookie_v4_check`). Those bytes are lost
+/// without an error. Without cookies the connection is asked for again a second later.
+/// Floods with invented addresses, which cookies are for, do not come here: all that reaches
+/// a container from outside has spoken to the gateway first.
+fn without_cookies() -> Result<()> {
+    sysctl("net/ipv4/tcp_syncookies", "0")
 }
 
 /// Sets a kernel parameter of the thread's network namespace. One that this kernel does not

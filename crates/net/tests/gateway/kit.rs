@@ -56,6 +56,9 @@ impl Namespace {
     pub(crate) fn serve_tcp(&self, address: impl Into<IpAddr>, port: u16) -> u16 {
         let address = SocketAddr::new(address.into(), port);
         let listener = self.within(|| TcpListener::bind(address).unwrap());
+        // With the usual 128 places, a burst on a busy machine would be answered by SYN
+        // cookies, which can lose a stream's first bytes without either end being told.
+        rustix::net::listen(&listener, 4096).unwrap();
         let port = listener.local_addr().unwrap().port();
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -313,6 +316,17 @@ pub(crate) fn publish(host_port: u16, container_port: u16, transport: Transport)
         container_port,
         transport,
     }
+}
+
+/// What the kernel counted in a namespace.
+pub(crate) fn counter(namespace: &Namespace, file: &str, group: &str, name: &str) -> u64 {
+    let path = format!("/proc/thread-self/net/{file}");
+    let text = namespace.within(|| fs::read_to_string(path).unwrap());
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(group));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let mut both = names.split_whitespace().zip(values.split_whitespace());
+    let found = both.find(|(it, _)| *it == name).expect("a known counter");
+    found.1.parse().unwrap()
 }
 
 /// Waits until something holds.
