@@ -5,7 +5,7 @@
 //! (for the device filter, and to find processes by), not an accounting unit. A plain
 //! user's containers stay in the cgroup of their supervisor.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use sys::mount::Attributes;
 
-/// Where the C library, libcontainer and everybody else looks.
+/// Where everybody looks.
 const MOUNT: &str = "/sys/fs/cgroup";
 /// Where version 2 is beside version 1.
 const UNIFIED: &str = "/sys/fs/cgroup/unified";
@@ -57,42 +57,36 @@ const fn nodes(kind: DeviceKind) -> DeviceRule {
 
 /// A container's place in the hierarchy.
 #[derive(Debug)]
-pub(crate) struct Place {
-    /// What the OCI specification calls `cgroupsPath`.
-    pub(crate) path: String,
-}
+pub(crate) struct Place(Option<OwnedFd>);
 
-/// Makes version 2 visible at the usual place in our own mount namespace, whatever the
-/// host has there: libcontainer decides by what it finds. As root also makes the
-/// container's cgroup, with the device filter on it.
-pub(crate) fn prepare(id: &ContainerId, rootless: bool) -> sys::Result<Place> {
-    show_unified(rootless)?;
-    if rootless {
-        return Ok(Place { path: "/".into() });
+impl Place {
+    /// The directory of the container's cgroup of version 2, for its first process to be
+    /// born in. A plain user's containers have none.
+    pub(crate) fn directory(&self) -> Option<BorrowedFd<'_>> {
+        self.0.as_ref().map(AsFd::as_fd)
     }
-    let directory = make(Path::new(MOUNT), id)?;
-    sys::bpf::allow_only(&directory, &DEVICES)?;
-    Ok(Place {
-        path: format!("/{PARENT}/{id}"),
-    })
 }
 
-fn show_unified(rootless: bool) -> sys::Result<()> {
-    if is_cgroup2(MOUNT) {
-        return Ok(());
+/// As root, makes the container's cgroup, with the device filter on it.
+pub(crate) fn prepare(id: &ContainerId, rootless: bool) -> sys::Result<Place> {
+    if rootless {
+        return Ok(Place(None));
+    }
+    let directory = make(&visible()?, id)?;
+    sys::bpf::allow_only(&directory, &DEVICES)?;
+    Ok(Place(Some(directory)))
+}
+
+/// Where version 2 is. A host that does not show it gets a view of it in our own mount
+/// namespace, at the usual place.
+fn visible() -> sys::Result<PathBuf> {
+    if let Some(root) = root() {
+        return Ok(root.into());
     }
     let target = open(Path::new(MOUNT))?;
-    let tree = match is_cgroup2(UNIFIED) {
-        true => sys::mount::clone_tree(open(Path::new(UNIFIED))?.as_fd())?,
-        false => {
-            if rootless {
-                // A hierarchy may only be mounted by the owner of its namespace.
-                sys::ns::unshare(&[sys::ns::Kind::Cgroup])?;
-            }
-            sys::mount::filesystem("cgroup2", &[], Attributes::default())?
-        }
-    };
-    sys::mount::attach(tree.as_fd(), target.as_fd())
+    let tree = sys::mount::filesystem("cgroup2", &[], Attributes::default())?;
+    sys::mount::attach(tree.as_fd(), target.as_fd())?;
+    Ok(MOUNT.into())
 }
 
 fn is_cgroup2(path: &str) -> bool {

@@ -12,7 +12,7 @@ use rustix::process::{Pid, WaitOptions};
 use sys::ns::Kind;
 use sys::process::Fork;
 
-use crate::confine::{Confinement, UnknownCapability};
+use crate::confine::{ConfineError, Confinement};
 use crate::identity::{self, User};
 use crate::program::{Failure, Program};
 use crate::rootfs::Root;
@@ -60,7 +60,7 @@ pub enum ExecError {
     },
     /// A capability that no kernel knows.
     #[error(transparent)]
-    Capability(#[from] UnknownCapability),
+    Capability(#[from] ConfineError),
     /// The user is not known inside.
     #[error(transparent)]
     User(#[from] crate::identity::UserError),
@@ -96,7 +96,7 @@ pub fn exec(
     let ours = sys::caps::permitted()?;
     let confinement = Confinement::new(process, &target.plan.seccomp, user.uid, ours)?;
     let program = Program::new(process, &user.home)?;
-    let streams = Streams::new(stdio, || new_terminal(&root), user.uid)?;
+    let mut streams = Streams::new(stdio, || new_terminal(&root), user.uid)?;
     let (listener, report) = pipe()?;
     let entry = Entry {
         members: crate::cgroup::open_members(&target.plan.id),
@@ -105,15 +105,16 @@ pub fn exec(
         user,
         confinement,
         program,
-        terminal: streams.terminal.is_some(),
         report,
     };
-    let pid = entry.fork([&streams.stdin, &streams.stdout, &streams.stderr])?;
-    // Only the process holds these now.
-    drop((entry, streams.stdin, streams.stdout, streams.stderr));
+    let pid = entry.fork(&streams)?;
+    // Only the process holds the streams now.
+    drop(entry);
+    let terminal = streams.terminal.take();
+    drop(streams);
     let failure = Failure::receive(listener);
     match (pid, failure) {
-        (Some(pid), None) => child(pid, streams.terminal),
+        (Some(pid), None) => child(pid, terminal),
         (pid, failure) => {
             pid.into_iter().for_each(reap);
             Err(match failure {
@@ -173,7 +174,6 @@ struct Entry {
     user: User,
     confinement: Confinement,
     program: Program,
-    terminal: bool,
     report: OwnedFd,
 }
 
@@ -182,7 +182,7 @@ impl Entry {
     /// that stood in between must be gone for the new one to be our direct child.
     ///
     /// Without a number, the reason is on its way over the report pipe.
-    fn fork(&self, streams: [&OwnedFd; 3]) -> sys::Result<Option<i32>> {
+    fn fork(&self, streams: &Streams) -> sys::Result<Option<i32>> {
         let (answer, tell) = pipe()?;
         match sys::process::fork()? {
             Fork::Child => {
@@ -202,7 +202,7 @@ impl Entry {
         }
     }
 
-    fn between(&self, streams: [&OwnedFd; 3], tell: &OwnedFd) -> sys::Result<()> {
+    fn between(&self, streams: &Streams, tell: &OwnedFd) -> sys::Result<()> {
         if let Some(members) = &self.members {
             rustix::io::write(members, b"0")
                 .map_err(|errno| sys::Error::new("join", "the container's cgroup", errno))?;
@@ -215,6 +215,8 @@ impl Entry {
             Kind::Uts,
             Kind::Cgroup,
         ];
+        // Those inside could otherwise look into the process that is about to join them.
+        sys::process::forbid_inspection()?;
         sys::ns::join_process(self.pidfd.as_fd(), &kinds)?;
         match sys::process::fork_sibling()? {
             Fork::Parent(pid) => {
@@ -233,15 +235,9 @@ impl Entry {
         }
     }
 
-    fn inside(&self, [stdin, stdout, stderr]: [&OwnedFd; 3]) -> sys::Result<()> {
-        let streams = |errno| sys::Error::new("set up", "the standard streams", errno);
+    fn inside(&self, streams: &Streams) -> sys::Result<()> {
         rustix::process::setsid().map_err(|errno| sys::Error::new("begin", "a session", errno))?;
-        rustix::stdio::dup2_stdin(stdin).map_err(streams)?;
-        rustix::stdio::dup2_stdout(stdout).map_err(streams)?;
-        rustix::stdio::dup2_stderr(stderr).map_err(streams)?;
-        if self.terminal {
-            sys::pty::make_controlling(rustix::stdio::stdin())?;
-        }
+        streams.take_places()?;
         sys::process::close_on_exec_from(3)?;
         rustix::process::chdir(self.cwd.as_str())
             .map_err(|errno| sys::Error::new("change directory to", &self.cwd, errno))?;

@@ -75,6 +75,21 @@ impl Streams {
     }
 }
 
+impl Streams {
+    /// Makes them the calling process's own, and a terminal its controlling one. The
+    /// process must lead a session.
+    pub(crate) fn take_places(&self) -> sys::Result<()> {
+        let fail = |errno| sys::Error::new("set up", "the standard streams", errno);
+        rustix::stdio::dup2_stdin(&self.stdin).map_err(fail)?;
+        rustix::stdio::dup2_stdout(&self.stdout).map_err(fail)?;
+        rustix::stdio::dup2_stderr(&self.stderr).map_err(fail)?;
+        match self.terminal {
+            Some(_) => sys::pty::make_controlling(rustix::stdio::stdin()),
+            None => Ok(()),
+        }
+    }
+}
+
 fn duplicate(fd: &OwnedFd) -> sys::Result<OwnedFd> {
     fd.try_clone()
         .map_err(|error| sys::Error::new("duplicate", "a terminal", error))
@@ -94,8 +109,7 @@ fn give(stream: BorrowedFd<'_>, uid: u32) {
     }
 }
 
-/// libcontainer replaces a stream on the host's `/dev/null` by one on the container's, but
-/// opens that for reading only: writing to it would fail.
+/// Replaces streams on the host's `/dev/null` by the container's own, once that is in place.
 pub(crate) fn reopen_null_streams() {
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     let Ok(null) = rustix::fs::openat(CWD, "/dev/null", flags, Mode::empty()) else {
@@ -104,6 +118,9 @@ pub(crate) fn reopen_null_streams() {
     let number = |fd: BorrowedFd<'_>| rustix::fs::fstat(fd).map(|stat| stat.st_rdev).ok();
     let wanted = number(null.as_fd());
     // Where it fails, the stream is as good as before.
+    if number(rustix::stdio::stdin()) == wanted {
+        let _ = rustix::stdio::dup2_stdin(&null);
+    }
     if number(rustix::stdio::stdout()) == wanted {
         let _ = rustix::stdio::dup2_stdout(&null);
     }

@@ -111,7 +111,10 @@ impl Context {
     fn open(kind: &'static str) -> Result<Self> {
         let fd = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)
             .map_err(|errno| Error::new("open file system type", kind, errno))?;
-        Ok(Self { kind, fd })
+        let context = Self { kind, fd };
+        // What `df` and `mount` show in their first column.
+        context.string("source", kind)?;
+        Ok(context)
     }
 
     fn flag(&self, key: &str) -> Result<()> {
@@ -262,6 +265,18 @@ pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<()> {
 pub fn detach(path: &Path) -> Result<()> {
     rustix::mount::unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
         .map_err(|errno| Error::new("unmount", path.display().to_string(), errno))
+}
+
+/// Makes an open directory, which must be a mount point, the root and the working directory
+/// of the calling process, and takes away everything that was mounted before, in the
+/// caller's mount namespace. The old root is stacked on the new one, so no place is needed
+/// to put it: pivot_root(2), "pivot_root(".", ".")".
+pub fn pivot_into(root: BorrowedFd<'_>) -> Result<()> {
+    let fail = |act| move |errno| Error::new(act, "the new root", errno);
+    rustix::process::fchdir(root).map_err(fail("change directory to"))?;
+    rustix::process::pivot_root(".", ".").map_err(fail("change to"))?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH).map_err(fail("unmount what was before"))?;
+    rustix::process::chdir("/").map_err(fail("change directory to"))
 }
 
 /// The path of an open file, for messages.

@@ -54,6 +54,11 @@ impl Kind {
         }
     }
 
+    /// For clone3.
+    pub(crate) fn clone_flag(self) -> libc::c_int {
+        self.unshare_flag().bits().cast_signed()
+    }
+
     fn unshare_flag(self) -> UnshareFlags {
         match self {
             Self::Cgroup => UnshareFlags::NEWCGROUP,

@@ -2,13 +2,14 @@
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Signal};
 
+use crate::ns::Kind;
 use crate::{Error, Result};
 
 /// Which side of a fork this is.
@@ -105,6 +106,56 @@ fn clone(flags: libc::c_int) -> Result<Fork> {
     }
 }
 
+/// linux/sched.h; the C library's constant has too small a type.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Which side of [`fork_into`] this is.
+#[derive(Debug)]
+pub enum Birth {
+    /// The caller: the child's number and a descriptor of it.
+    Parent(i32, OwnedFd),
+    /// The new process.
+    Child,
+}
+
+/// Forks a process that is born in new namespaces and, with a descriptor of a directory of
+/// control groups version 2, in that group: moving there later would wait for an RCU period.
+/// Only for a process with one thread.
+pub fn fork_into(kinds: &[Kind], cgroup: Option<BorrowedFd<'_>>) -> Result<Birth> {
+    let mut pidfd: libc::c_int = -1;
+    // SAFETY: clone_args is plain integers, for which all zeroes are valid.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    let flags = kinds
+        .iter()
+        .fold(libc::CLONE_PIDFD, |all, k| all | k.clone_flag());
+    arguments.flags = u64::from(flags.cast_unsigned());
+    arguments.pidfd = (&raw mut pidfd).expose_provenance() as u64;
+    arguments.exit_signal = libc::SIGCHLD as u64;
+    if let Some(cgroup) = cgroup {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
+    }
+    // SAFETY: without CLONE_VM and with a null stack this is a fork, as in `clone`. The
+    // structure and the number it points to live through the call.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw const arguments,
+            size_of::<libc::clone_args>(),
+        )
+    };
+    match answer {
+        0 => Ok(Birth::Child),
+        pid if pid > 0 => {
+            // SAFETY: the kernel has just opened it for us.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            let pid = i32::try_from(pid).expect("pids fit i32");
+            Ok(Birth::Parent(pid, pidfd))
+        }
+        _ => Err(Error::last("fork", "the container's first process")),
+    }
+}
+
 /// Ends the calling process at once, without running destructors.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: takes no pointers and does not return.
@@ -122,6 +173,13 @@ pub fn set_parent_death_signal(signal: i32) -> Result<()> {
 pub fn allow_inspection() -> Result<()> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)
         .map_err(|errno| Error::new("make dumpable", "this process", errno))
+}
+
+/// Keeps other processes of the same user from looking into this one until it executes a
+/// program: one that enters a container is otherwise open to those inside.
+pub fn forbid_inspection() -> Result<()> {
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|errno| Error::new("make undumpable", "this process", errno))
 }
 
 /// Closes every descriptor from `first` on when the process executes a program.

@@ -19,7 +19,7 @@ pub enum StartError {
     User(#[from] crate::identity::UserError),
     /// A capability that no kernel knows.
     #[error(transparent)]
-    Capability(#[from] crate::confine::UnknownCapability),
+    Capability(#[from] crate::confine::ConfineError),
     /// The root file system cannot be set up.
     #[error(transparent)]
     Rootfs(#[from] crate::rootfs::RootfsError),
@@ -37,10 +37,10 @@ pub enum StartError {
         /// Its runtime directory.
         run_dir: PathBuf,
     },
-    /// libcontainer failed.
+    /// Its first process did not get to its program.
     #[error("cannot create the container: {message}")]
     Runtime {
-        /// Its own words.
+        /// What failed, and why.
         message: String,
     },
     /// A step failed.

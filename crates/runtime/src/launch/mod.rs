@@ -2,23 +2,23 @@
 //!
 //! The order: our own mount namespace; the root file system, checked and mounted by
 //! descriptor, while beside it the network namespace is made and the gateway connects it;
-//! then libcontainer, once, for the namespaces, `/proc`, `/sys`, device nodes and the
-//! change of root; then, inside, [`crate::confine`] and the program.
+//! then one fork, into the container's namespaces and its cgroup, whose child goes the rest
+//! of the way by itself ([`inside`]).
 
 mod error;
-mod executor;
+mod inside;
 mod network;
 
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
-use libcontainer::container::Container;
-use libcontainer::container::builder::ContainerBuilder;
-use libcontainer::syscall::syscall::SyscallType;
+use model::container::NetworkMode;
 use model::network::Ready;
 use model::{ContainerId, ContainerPlan};
 use rustix::process::{Pid, WaitOptions};
 use sys::mount::Attributes;
+use sys::ns::Kind;
+use sys::process::Birth;
 
 pub use error::StartError;
 
@@ -26,13 +26,10 @@ use crate::cgroup::Place;
 use crate::confine::Confinement;
 use crate::identity::{self, User};
 use crate::program::{Failure, Program};
-use crate::rootfs::{Created, EtcFiles, Root};
-use crate::spec;
+use crate::rootfs::{Created, EtcFiles, KernelMounts, Nodes, Root, Sysfs};
 use crate::stdio::{Stdio, Streams};
-use executor::{ConfinedExecutor, Listener};
+use inside::Inside;
 use network::Network;
-
-const SIGKILL: i32 = 9;
 
 /// A container that has been started.
 #[derive(Debug)]
@@ -59,16 +56,12 @@ pub struct Started {
 pub struct Prepared {
     id: ContainerId,
     started: Started,
-    container: Container,
-    listener: Listener,
-    /// libcontainer's own files.
-    scratch: PathBuf,
-    rootfs: PathBuf,
+    listener: OwnedFd,
+    go: OwnedFd,
 }
 
-/// Sets everything up, short of executing the program. Call it only in a freshly executed
-/// process with one thread, inside the right user namespace: libcontainer clones and then
-/// allocates.
+/// Sets everything up, short of executing the program. Call it only in a process with one
+/// thread, inside the right user namespace: the child of its fork allocates.
 ///
 /// On an error, what lies outside the container's own directories is taken away again.
 pub fn prepare(plan: &ContainerPlan, stdio: Stdio) -> Result<Prepared, StartError> {
@@ -106,17 +99,10 @@ impl Prepared {
         })
     }
 
-    fn execute(mut self) -> Result<Started, StartError> {
-        self.container.start().map_err(|error| {
-            let _ = sys::process::pidfd_signal(&self.started.pidfd, SIGKILL);
-            runtime_error(error)
-        })?;
-        let failure = self.listener.wait();
-        let _ = std::fs::remove_dir_all(&self.scratch);
-        // The container has its own copy of these mounts. Ours would keep the upper
-        // directory busy, and a restart mounts anew.
-        sys::mount::detach(&self.rootfs)?;
-        match failure {
+    fn execute(self) -> Result<Started, StartError> {
+        // If it is gone, it has said why.
+        let _ = rustix::io::write(&self.go, b"s");
+        match Failure::receive(self.listener) {
             None => Ok(self.started),
             Some(Failure::Program(error)) => Err(error.into()),
             Some(Failure::Other(message)) => Err(StartError::Runtime { message }),
@@ -124,7 +110,7 @@ impl Prepared {
     }
 }
 
-/// What has been set up before libcontainer is called.
+/// What has been set up before the fork.
 struct Setup<'a> {
     plan: &'a ContainerPlan,
     rootless: bool,
@@ -141,7 +127,7 @@ impl<'a> Setup<'a> {
         let rootless = !sys::userns::is_initial()?;
         sys::ns::private_mounts()?;
         // The gateway takes a while; the root file system is made meanwhile. The thread is
-        // gone before libcontainer clones.
+        // gone before the fork.
         let (network, root) = std::thread::scope(|scope| {
             let network = scope.spawn(|| network::connect(plan));
             let root = mount_root(plan, rootless);
@@ -168,68 +154,64 @@ impl<'a> Setup<'a> {
     fn finish(self, stdio: Stdio) -> Result<Prepared, StartError> {
         let plan = self.plan;
         let ours = sys::caps::permitted()?;
-        let confinement = Confinement::new(&plan.process, &plan.seccomp, self.user.uid, ours)?;
-        let program = Program::new(&plan.process, &self.user.home)?;
         let streams = Streams::new(stdio, || self.terminals.open(), self.user.uid)?;
-        let kept = confinement.needed();
-        let terminal = streams.terminal.is_some();
-        let (executor, listener) = ConfinedExecutor::new(program, confinement, terminal)?;
-        let rootfs = rootfs_of(plan);
-        let spec = spec::build(&spec::Input {
-            plan,
+        let (listener, report) = pipe()?;
+        let (waits, go) = pipe()?;
+        let inside = Inside {
+            root: &self.root,
+            read_only: plan.rootfs.read_only,
+            mounts: KernelMounts {
+                sysfs: self.sysfs(),
+            },
+            netns: self.network.netns.as_ref(),
+            hostname: &plan.hostname,
+            cwd: &plan.process.cwd,
             user: &self.user,
-            rootfs: &rootfs,
-            capabilities: kept,
-            cgroup: &self.place.path,
-            netns: self.network.netns.as_ref().map(path_of),
-            rootless: self.rootless,
-        })
-        .map_err(runtime_error)?;
-        let scratch = plan.paths.run_dir.join("oci");
-        make_scratch(&scratch)?;
-        spec.save(scratch.join("config.json"))
-            .map_err(runtime_error)?;
-        // Were the list in the specification empty, our own groups would leak inside.
-        sys::userns::drop_groups()?;
-        let container = ContainerBuilder::new(plan.id.to_string(), SyscallType::default())
-            .with_executor(executor)
-            .with_root_path(&scratch)
-            .map_err(runtime_error)?
-            .with_stdin(streams.stdin)
-            .with_stdout(streams.stdout)
-            .with_stderr(streams.stderr)
-            .as_init(&scratch)
-            .with_systemd(false)
-            .with_detach(true)
-            .build()
-            .map_err(runtime_error)?;
-        // libcontainer makes us undumpable, so that nothing in the container can look into
-        // its half-made first process. That one stays so; we must be seen again by later
-        // commands, which join our user namespace.
-        sys::process::allow_inspection()?;
-        let pid = container.pid().map(|pid| pid.as_raw()).unwrap_or_default();
-        let started = started(pid, streams.terminal, self.network, &self.root)?;
+            streams: &streams,
+            confinement: Confinement::new(&plan.process, &plan.seccomp, self.user.uid, ours)?,
+            program: Program::new(&plan.process, &self.user.home)?,
+            report: &report,
+            go: &waits,
+        };
+        let (pid, pidfd) = match sys::process::fork_into(&NEW, self.place.directory())? {
+            Birth::Child => {
+                // Its own copies would keep it from noticing that we are gone.
+                drop((listener, go));
+                inside.run()
+            }
+            Birth::Parent(pid, pidfd) => (pid, pidfd),
+        };
+        // The container has its own copy of these mounts. Ours would keep the upper
+        // directory busy, and a restart mounts anew.
+        sys::mount::detach(&rootfs_of(plan))?;
         Ok(Prepared {
             id: plan.id.clone(),
-            started,
-            container,
+            started: started(pid, pidfd, streams.terminal, self.network, &self.root),
             listener,
-            scratch,
-            rootfs,
+            go,
         })
+    }
+
+    fn sysfs(&self) -> Sysfs {
+        let host_network = matches!(self.plan.network, NetworkMode::Host);
+        match host_network && self.rootless {
+            true => Sysfs::Host,
+            false => Sysfs::Own,
+        }
     }
 }
 
+/// What every container has of its own. The network's is made before and joined; the
+/// cgroup's begins where the process is once it has been born.
+const NEW: [Kind; 4] = [Kind::Mount, Kind::Pid, Kind::Ipc, Kind::Uts];
+
 fn started(
     pid: i32,
+    pidfd: OwnedFd,
     terminal: Option<OwnedFd>,
     network: Network,
     root: &Root,
-) -> Result<Started, StartError> {
-    let gone = || StartError::Runtime {
-        message: "its first process ended at once".into(),
-    };
-    let pidfd = sys::process::pidfd_open(pid)?.ok_or_else(gone)?;
+) -> Started {
     let (ready, gateway, router_netns) = match network.attached {
         Some(attached) => (
             Some(attached.ready),
@@ -238,18 +220,21 @@ fn started(
         ),
         None => (None, None, None),
     };
-    let created = root.created().to_vec();
-    let netns = network.netns;
-    Ok(Started {
+    Started {
         pid,
         pidfd,
         terminal,
         ready,
         gateway,
         router_netns,
-        netns,
-        created,
-    })
+        netns: network.netns,
+        created: root.created().to_vec(),
+    }
+}
+
+fn pipe() -> sys::Result<(OwnedFd, OwnedFd)> {
+    rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+        .map_err(|errno| sys::Error::new("make", "a pipe", errno))
 }
 
 fn check(plan: &ContainerPlan) -> Result<(), StartError> {
@@ -281,11 +266,15 @@ fn mount_root(
     let no_devices = !rootless;
     let mut root = Root::mount(&plan.rootfs, &rootfs_of(plan), no_devices)?;
     root.secure()?;
-    let terminals = root.mount_dev()?;
+    let nodes = match rootless {
+        true => Nodes::Bound,
+        false => Nodes::Made,
+    };
+    let terminals = root.mount_dev(nodes)?;
     for mount in &plan.mounts {
         root.mount_planned(mount, no_devices)?;
     }
-    // libcontainer mounts on these; made here, so that none is made through a link.
+    // Made here, so that none is made through a link.
     root.make_working_directory("/dev/mqueue")?;
     root.make_working_directory(&plan.process.cwd)?;
     Ok((root, terminals))
@@ -310,33 +299,4 @@ fn mount_etc(
 
 fn rootfs_of(plan: &ContainerPlan) -> PathBuf {
     plan.paths.run_dir.join("rootfs")
-}
-
-/// A fresh directory for libcontainer: one that a crash left behind would be refused.
-fn make_scratch(path: &Path) -> sys::Result<()> {
-    let fail = |error| sys::Error::new("make directory", path.display().to_string(), error);
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail(error)),
-        _ => {}
-    }
-    std::fs::create_dir(path).map_err(fail)
-}
-
-/// libcontainer opens namespaces by path, in a process that inherits our descriptors.
-fn path_of(fd: &OwnedFd) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
-}
-
-/// An error of libcontainer with all of its causes: what it shows at first says little.
-fn runtime_error(error: impl std::error::Error) -> StartError {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let text = next.to_string();
-        if !message.contains(&text) {
-            message = format!("{message}: {text}");
-        }
-        cause = next.source();
-    }
-    StartError::Runtime { message }
 }

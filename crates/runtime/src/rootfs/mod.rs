@@ -7,8 +7,10 @@
 //! descriptors so obtained.
 
 mod copy_up;
+mod devices;
 mod error;
 mod etc;
+mod kernel;
 mod mounts;
 mod points;
 
@@ -21,8 +23,10 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use sys::mount::{Attributes, Overlay};
 
+pub(crate) use devices::Nodes;
 pub use error::RootfsError;
 pub(crate) use etc::EtcFiles;
+pub(crate) use kernel::{KernelMounts, Sysfs};
 pub(crate) use mounts::{Terminals, open_terminal};
 
 /// Something that had to be created in the root file system to mount on.
@@ -79,6 +83,27 @@ impl Root {
             mounted_at: path,
             created: Vec::new(),
         })
+    }
+
+    /// The same root as a process sees it that has a mount namespace of its own by now:
+    /// mounts are only attached to what is in the caller's.
+    pub(crate) fn seen_from_here(&self) -> Result<Self, RootfsError> {
+        Ok(Self {
+            fd: open_directory(&self.mounted_at)?,
+            mounted_at: self.mounted_at.clone(),
+            created: Vec::new(),
+        })
+    }
+
+    /// Makes it the root and the working directory of the calling process, and leaves
+    /// nothing else mounted. `read_only` is for the root's own mount, not those below it.
+    pub(crate) fn enter(self, read_only: bool) -> sys::Result<()> {
+        let attributes = Attributes {
+            read_only,
+            ..Attributes::default()
+        };
+        sys::mount::restrict(self.fd.as_fd(), attributes, false)?;
+        sys::mount::pivot_into(self.fd.as_fd())
     }
 
     /// What had to be created so far, parents before what is in them.

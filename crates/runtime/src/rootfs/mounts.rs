@@ -9,15 +9,14 @@ use rustix::io::Errno;
 use sys::mount::{Attributes, Overlay};
 
 use super::points::{is_directory, target_error};
-use super::{Root, RootfsError, copy_up};
+use super::{Nodes, Root, RootfsError, copy_up, devices};
 
 /// What the container itself has there; a mount on one would hide it.
 const RESERVED: [&str; 4] = ["", "dev", "proc", "sys"];
 
 impl Root {
-    /// Mounts the container's `/dev` with its terminals and shared memory. The device nodes
-    /// themselves are made by libcontainer.
-    pub(crate) fn mount_dev(&mut self) -> Result<Terminals, RootfsError> {
+    /// Mounts the container's `/dev` with its device nodes, terminals and shared memory.
+    pub(crate) fn mount_dev(&mut self, nodes: Nodes) -> Result<Terminals, RootfsError> {
         let quiet = Attributes {
             no_suid: true,
             no_exec: true,
@@ -29,6 +28,7 @@ impl Root {
         };
         let dev = sys::mount::filesystem("tmpfs", &[("mode", "755"), ("size", "65536k")], quiet)?;
         self.attach(&dev, "dev")?;
+        nodes.make(&dev)?;
         let pts = [
             ("newinstance", ""),
             ("ptmxmode", "0666"),
@@ -43,7 +43,7 @@ impl Root {
         self.attach(&pts, "dev/pts")?;
         let shm = sys::mount::filesystem("tmpfs", &[("mode", "1777"), ("size", "65536k")], sealed)?;
         self.attach(&shm, "dev/shm")?;
-        Ok(Terminals(pts))
+        Ok(Terminals { dev, pts })
     }
 
     fn attach(&mut self, mount: &OwnedFd, target: &str) -> Result<(), RootfsError> {
@@ -183,12 +183,17 @@ impl Root {
 
 /// The container's own terminals.
 #[derive(Debug)]
-pub(crate) struct Terminals(OwnedFd);
+pub(crate) struct Terminals {
+    dev: OwnedFd,
+    pts: OwnedFd,
+}
 
 impl Terminals {
-    /// A new terminal of the container: master and slave.
+    /// A new terminal of the container, master and slave; it is the container's console.
     pub(crate) fn open(&self) -> sys::Result<(OwnedFd, OwnedFd)> {
-        open_terminal(self.0.as_fd())
+        let (master, slave) = open_terminal(self.pts.as_fd())?;
+        devices::bind(&self.dev, "console", slave.as_fd())?;
+        Ok((master, slave))
     }
 }
 
