@@ -1,0 +1,138 @@
+//! The way of a container's first process: born in its namespaces, it mounts what belongs
+//! to them, changes its root, becomes the user, and executes the program.
+//!
+//! Everything that can be prepared was prepared before the fork. What is left is in the
+//! order that the kernel forces: the cgroup's namespace begins where the process is by
+//! then; `/proc`, `/sys` and the rest show the namespaces of whoever mounts them; the old
+//! root goes before the program could see it; parent-death signals are forgotten at every
+//! change of user; the filter comes last.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::thread::LinkNameSpaceType;
+use sys::ns::Kind;
+
+use crate::confine::Confinement;
+use crate::identity::User;
+use crate::program::{Failure, Program};
+use crate::rootfs::{KernelMounts, Root, RootfsError};
+use crate::stdio::Streams;
+
+const SIGKILL: i32 = 9;
+
+/// All that the new process needs on its way.
+pub(super) struct Inside<'a> {
+    pub(super) root: &'a Root,
+    pub(super) read_only: bool,
+    pub(super) mounts: KernelMounts,
+    /// The network namespace to join; `None` stays in the host's.
+    pub(super) netns: Option<&'a OwnedFd>,
+    pub(super) hostname: &'a str,
+    pub(super) cwd: &'a str,
+    pub(super) user: &'a User,
+    pub(super) streams: &'a Streams,
+    pub(super) confinement: Confinement,
+    pub(super) program: Program,
+    /// Says why the program does not run; its end says that it does.
+    pub(super) report: &'a OwnedFd,
+    /// A byte from it starts the program, its end takes the start back.
+    pub(super) go: &'a OwnedFd,
+}
+
+/// Why the way in ended early.
+#[derive(Debug, thiserror::Error)]
+enum InsideError {
+    #[error(transparent)]
+    Rootfs(#[from] RootfsError),
+    #[error(transparent)]
+    Sys(#[from] sys::Error),
+}
+
+impl Inside<'_> {
+    /// Never returns: either the program takes this process's place, or it ends.
+    pub(super) fn run(&self) -> ! {
+        let failure = match self.prepare() {
+            Ok(()) => Failure::Program(self.program.execute()),
+            Err(error) => Failure::Other(describe(&error)),
+        };
+        failure.send(self.report);
+        sys::process::exit_now(match failure {
+            Failure::Program(error) => error.exit_code(),
+            Failure::Other(_) => 125,
+        })
+    }
+
+    fn prepare(&self) -> Result<(), InsideError> {
+        self.die_with_parent()?;
+        rustix::process::setsid().map_err(|errno| sys::Error::new("begin", "a session", errno))?;
+        self.streams.take_places()?;
+        if let Some(netns) = self.netns {
+            rustix::thread::move_into_link_name_space(
+                netns.as_fd(),
+                Some(LinkNameSpaceType::Network),
+            )
+            .map_err(|errno| sys::Error::new("join", "the network namespace", errno))?;
+        }
+        sys::ns::unshare(&[Kind::Cgroup])?;
+        rustix::system::sethostname(self.hostname.as_bytes())
+            .map_err(|errno| sys::Error::new("set the host name to", self.hostname, errno))?;
+        let root = self.root.seen_from_here()?;
+        self.mounts.mount(&root)?;
+        root.enter(self.read_only)?;
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+        crate::stdio::reopen_null_streams();
+        sys::process::close_on_exec_from(3)?;
+        // Nothing that shares our pid namespace may look into us.
+        sys::process::forbid_inspection()?;
+        self.change_directory()?;
+        let user = self.user;
+        let kept = self.confinement.needed();
+        sys::caps::become_user(user.uid, user.gid, &user.groups, kept)?;
+        self.die_with_parent()?;
+        sys::process::reset_signals()?;
+        self.wait_for_start()?;
+        Ok(self.confinement.apply()?)
+    }
+
+    fn change_directory(&self) -> sys::Result<()> {
+        rustix::process::chdir(self.cwd)
+            .map_err(|errno| sys::Error::new("change directory to", self.cwd, errno))
+    }
+
+    /// The container must not outlive its supervisor, from the first moment on.
+    fn die_with_parent(&self) -> sys::Result<()> {
+        sys::process::set_parent_death_signal(SIGKILL)?;
+        let mut poll = [PollFd::new(self.report, PollFlags::empty())];
+        let now = rustix::event::Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        rustix::event::poll(&mut poll, Some(&now))
+            .map_err(|errno| sys::Error::new("ask after", "the supervisor", errno))?;
+        // It died before the signal was set: nobody listens any more.
+        if poll[0].revents().contains(PollFlags::ERR) {
+            sys::process::exit_now(125);
+        }
+        Ok(())
+    }
+
+    fn wait_for_start(&self) -> sys::Result<()> {
+        let mut byte = [0];
+        match rustix::io::retry_on_intr(|| rustix::io::read(self.go, &mut byte)) {
+            Ok(1) => Ok(()),
+            Ok(_) => sys::process::exit_now(125),
+            Err(errno) => Err(sys::Error::new("wait for", "the start", errno)),
+        }
+    }
+}
+
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}
