@@ -8,7 +8,9 @@
 
 use model::container::{ProcessPlan, Seccomp};
 use sys::caps::{self, Set};
-use sys::seccomp::{Program, compile};
+use sys::seccomp::Program;
+
+use crate::seccomp_profile::ProfileError;
 
 /// All that confines a process; made before the fork, so that little is left to do after.
 #[derive(Debug, Clone)]
@@ -20,10 +22,16 @@ pub struct Confinement {
     no_new_privileges: bool,
 }
 
-/// A capability that no kernel knows.
+/// Why a process cannot be confined as its plan asks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown capability {0}")]
-pub struct UnknownCapability(pub String);
+pub enum ConfineError {
+    /// A capability that no kernel knows.
+    #[error("unknown capability {0}")]
+    UnknownCapability(String),
+    /// A profile of system calls that cannot be used.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+}
 
 impl Confinement {
     /// What confines a process of this plan that runs as `uid`. Capabilities that we do
@@ -33,15 +41,11 @@ impl Confinement {
         seccomp: &Seccomp,
         uid: u32,
         ours: Set,
-    ) -> Result<Self, UnknownCapability> {
+    ) -> Result<Self, ConfineError> {
         let names = process.capabilities.iter().map(String::as_str);
-        let asked = Set::from_names(names).map_err(|name| UnknownCapability(name.to_owned()))?;
-        let filter = match seccomp {
-            Seccomp::Default => Some(compile(&crate::seccomp_profile::filter(asked))),
-            Seccomp::Unconfined => None,
-            // Nothing makes such plans as long as profiles are not compiled.
-            Seccomp::Profile(_) => Some(compile(&crate::seccomp_profile::filter(asked))),
-        };
+        let asked = Set::from_names(names)
+            .map_err(|name| ConfineError::UnknownCapability(name.to_owned()))?;
+        let filter = crate::seccomp_profile::program(seccomp, asked)?;
         let bounding = asked.intersection(ours);
         let wanted = if uid == 0 { bounding } else { Set::EMPTY };
         let no_new_privileges = process.no_new_privileges;

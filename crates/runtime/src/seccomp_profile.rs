@@ -1,10 +1,14 @@
-//! The system calls that a container may make by default.
+//! The system calls that a container may make: by default, or by a profile of the user's
+//! ([`file`]).
 //!
 //! Written as what is refused, each group with its reason: the rest of what we know is
 //! allowed, and anything newer is answered with "not implemented", so that C libraries
 //! fall back. A capability that the container was given lifts the refusals that only
 //! stand in for it. At least as strict as moby's default profile; the tests hold it
 //! against a list of what that one refuses.
+
+mod calls;
+mod file;
 
 use libc::{
     SYS_acct, SYS_add_key, SYS_bpf, SYS_chroot, SYS_clock_settime, SYS_clone, SYS_clone3,
@@ -18,8 +22,11 @@ use libc::{
     SYS_setdomainname, SYS_sethostname, SYS_setns, SYS_settimeofday, SYS_socket, SYS_swapoff,
     SYS_swapon, SYS_syslog, SYS_umount2, SYS_unshare, SYS_userfaultfd, SYS_vhangup,
 };
+use model::container::{Seccomp, SeccompSource};
 use sys::caps::Set;
-use sys::seccomp::{Action, Condition, Filter, Rule};
+use sys::seccomp::{Action, Case, Condition, Filter, Program, Rule, Test, Width};
+
+pub use file::ProfileError;
 
 const EPERM: Action = Action::Errno(libc::EPERM as u16);
 const ENOSYS: Action = Action::Errno(libc::ENOSYS as u16);
@@ -213,8 +220,28 @@ pub(crate) fn filter(capabilities: Set) -> Filter {
         rules,
         last_known: LAST_KNOWN,
         known: Action::Allow,
+        newer: ENOSYS,
         foreign: ENOSYS,
+        log: false,
     }
+}
+
+/// The program for a process with these capabilities; none where it is unconfined.
+pub(crate) fn program(
+    seccomp: &Seccomp,
+    capabilities: Set,
+) -> Result<Option<Program>, ProfileError> {
+    Ok(match seccomp {
+        Seccomp::Default => Some(sys::seccomp::compile(&filter(capabilities))),
+        Seccomp::Unconfined => None,
+        Seccomp::Profile(source) => Some(file::program(source, capabilities)?),
+    })
+}
+
+/// Whether a profile can be used on this machine, whatever the capabilities. For whoever
+/// makes a plan, so that a mistake is told before anything is made.
+pub fn check(source: &SeccompSource) -> Result<(), ProfileError> {
+    file::check(source)
 }
 
 fn number(call: libc::c_long) -> u32 {
@@ -222,80 +249,62 @@ fn number(call: libc::c_long) -> u32 {
 }
 
 fn plain(call: libc::c_long, otherwise: Action) -> Rule {
+    with_cases(call, Vec::new(), otherwise)
+}
+
+fn with_cases(call: libc::c_long, cases: Vec<Case>, otherwise: Action) -> Rule {
     Rule {
         call: number(call),
-        conditions: Vec::new(),
+        cases,
         otherwise,
     }
 }
 
+/// An answer to calls with such an argument. All that are looked at here are `int` to the
+/// kernel.
+fn case(argument: u8, test: Test, action: Action) -> Case {
+    let condition = Condition {
+        argument,
+        width: Width::Lower,
+        test,
+    };
+    Case {
+        conditions: vec![condition],
+        action,
+    }
+}
+
 fn clone_rule() -> Rule {
-    let none = Condition {
-        argument: 0,
-        mask: NAMESPACES,
+    let none = Test::Masked {
+        mask: NAMESPACES.into(),
         value: 0,
     };
-    Rule {
-        call: number(SYS_clone),
-        conditions: vec![(none, Action::Allow)],
-        otherwise: EPERM,
-    }
+    with_cases(SYS_clone, vec![case(0, none, Action::Allow)], EPERM)
 }
 
 /// Linux, with or without the uname of 2.6, for 64 and 32 bits, and the question what it is.
 fn personality() -> Rule {
-    let is = |value| {
-        (
-            Condition {
-                argument: 0,
-                mask: u32::MAX,
-                value,
-            },
-            Action::Allow,
-        )
-    };
-    let conditions = [0, 0x0008, 0x2_0000, 0x2_0008, u32::MAX].map(is).to_vec();
-    Rule {
-        call: number(SYS_personality),
-        conditions,
-        otherwise: EPERM,
-    }
+    let is = |value| case(0, Test::Equal(value), Action::Allow);
+    let cases = [0, 0x0008, 0x2_0000, 0x2_0008, u32::MAX.into()].map(is);
+    with_cases(SYS_personality, cases.to_vec(), EPERM)
 }
 
-/// Not the hypervisor's sockets, which know no namespaces.
+/// Not the hypervisor's sockets, which know no namespaces, and not the kernel's own
+/// ciphers: large, much attacked, and every program has its own.
 fn socket() -> Rule {
-    let vsock = libc::AF_VSOCK as u32;
-    let is_vsock = Condition {
-        argument: 0,
-        mask: u32::MAX,
-        value: vsock,
+    let family = |number: libc::c_int| {
+        let number = u64::try_from(number).expect("families are positive");
+        case(0, Test::Equal(number), EPERM)
     };
-    Rule {
-        call: number(SYS_socket),
-        conditions: vec![(is_vsock, EPERM)],
-        otherwise: Action::Allow,
-    }
+    let cases = [libc::AF_VSOCK, libc::AF_ALG].map(family);
+    with_cases(SYS_socket, cases.to_vec(), Action::Allow)
 }
 
 /// Not the two that type into the terminal: its other end may be the user's own shell.
 fn ioctl() -> Rule {
-    let types = |request: libc::c_ulong| {
-        let value = u32::try_from(request).expect("requests fit 32 bits");
-        (
-            Condition {
-                argument: 1,
-                mask: u32::MAX,
-                value,
-            },
-            EPERM,
-        )
-    };
-    let conditions = vec![types(libc::TIOCSTI), types(libc::TIOCLINUX)];
-    Rule {
-        call: number(SYS_ioctl),
-        conditions,
-        otherwise: Action::Allow,
-    }
+    let types = |request: libc::c_ulong| case(1, Test::Equal(request), EPERM);
+    let cases = [libc::TIOCSTI, libc::TIOCLINUX].map(types);
+    with_cases(SYS_ioctl, cases.to_vec(), Action::Allow)
 }
 
 #[cfg(test)]

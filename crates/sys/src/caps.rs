@@ -57,6 +57,8 @@ const NAMES: [&str; 41] = [
 impl Set {
     /// No capability.
     pub const EMPTY: Self = Self(0);
+    /// Every capability that is named here.
+    pub const ALL: Self = Self((1 << NAMES.len()) - 1);
     /// `CAP_SETPCAP`: may drop from the bounding set.
     pub const SETPCAP: Self = Self(1 << 8);
     /// `CAP_SYS_ADMIN`: may, among much else, load a system call filter.

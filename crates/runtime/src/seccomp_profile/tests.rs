@@ -9,13 +9,22 @@ fn default_filter() -> Filter {
 fn answer(filter: &Filter, call: libc::c_long, args: [u32; 6]) -> Action {
     let call = number(call);
     match filter.rules.iter().find(|rule| rule.call == call) {
-        _ if call > filter.last_known => filter.foreign,
+        _ if call > filter.last_known => filter.newer,
         None => filter.known,
         Some(rule) => rule
-            .conditions
+            .cases
             .iter()
-            .find(|(c, _)| args[c.argument as usize] & c.mask == c.value)
-            .map_or(rule.otherwise, |(_, action)| *action),
+            .find(|case| case.conditions.iter().all(|c| holds(c, args)))
+            .map_or(rule.otherwise, |case| case.action),
+    }
+}
+
+fn holds(condition: &Condition, args: [u32; 6]) -> bool {
+    let argument = u64::from(args[condition.argument as usize]);
+    match condition.test {
+        Test::Equal(value) => argument == value,
+        Test::Masked { mask, value } => argument & mask == value,
+        other => panic!("{other:?} is not used"),
     }
 }
 
@@ -78,6 +87,8 @@ fn refuses_what_docker_refuses() {
     let new_user = libc::CLONE_NEWUSER as u32;
     assert_eq!(answer(&filter, SYS_clone, [new_user, 0, 0, 0, 0, 0]), EPERM);
     assert_eq!(answer(&filter, SYS_socket, [40, 1, 0, 0, 0, 0]), EPERM);
+    assert_eq!(answer(&filter, SYS_socket, [38, 5, 0, 0, 0, 0]), EPERM);
+    assert_eq!(answer(&filter, SYS_ioctl, [0, 0x541c, 0, 0, 0, 0]), EPERM);
     assert_eq!(answer(&filter, SYS_ioctl, [0, 0x5412, 0, 0, 0, 0]), EPERM);
     assert_eq!(
         answer(&filter, SYS_personality, [0x40_0000, 0, 0, 0, 0, 0]),

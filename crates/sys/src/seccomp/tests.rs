@@ -8,6 +8,9 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
+const EPERM: Action = Action::Errno(1);
+const ENOSYS: Action = Action::Errno(38);
+
 use super::*;
 
 /// Runs a classic BPF program on one call.
@@ -42,50 +45,76 @@ fn run(
             IF_EQUAL => at += jump(a == k),
             IF_AT_LEAST => at += jump(a >= k),
             RETURN => return k,
-            // Greater-than, which only the oracle uses.
-            0x25 => at += jump(a > k),
+            IF_GREATER => at += jump(a > k),
             other => panic!("instruction {other:#x} is not known here"),
         }
     }
 }
 
-fn sample() -> Filter {
-    let rule = |call, otherwise| Rule {
+fn rule(call: u32, cases: Vec<Case>, otherwise: Action) -> Rule {
+    Rule {
         call,
-        conditions: vec![],
+        cases,
         otherwise,
+    }
+}
+
+fn lower(argument: u8, test: Test) -> Condition {
+    Condition {
+        argument,
+        width: Width::Lower,
+        test,
+    }
+}
+
+fn sample() -> Filter {
+    let mut rules: Vec<_> = (0..300)
+        .step_by(3)
+        .map(|call| rule(call, vec![], EPERM))
+        .collect();
+    let types = Case {
+        conditions: vec![lower(1, Test::Equal(0x5412))],
+        action: EPERM,
     };
-    let eperm = Action::Errno(1);
-    let mut rules: Vec<_> = (0..300).step_by(3).map(|call| rule(call, eperm)).collect();
-    rules.push(Rule {
-        call: 16,
-        conditions: vec![(
-            Condition {
-                argument: 1,
-                mask: u32::MAX,
-                value: 0x5412,
-            },
-            eperm,
-        )],
-        otherwise: Action::Allow,
-    });
+    rules.push(rule(16, vec![types], Action::Allow));
     Filter {
         rules,
         last_known: 460,
         known: Action::Allow,
-        foreign: Action::Errno(38),
+        newer: ENOSYS,
+        foreign: ENOSYS,
+        log: false,
+    }
+}
+
+fn holds(condition: &Condition, args: [u64; 6]) -> bool {
+    let whole = args[condition.argument as usize];
+    let cut = |value: u64| match condition.width {
+        Width::Whole => value,
+        Width::Lower => value & 0xffff_ffff,
+    };
+    let a = cut(whole);
+    match condition.test {
+        Test::Equal(b) => a == cut(b),
+        Test::NotEqual(b) => a != cut(b),
+        Test::Less(b) => a < cut(b),
+        Test::AtMost(b) => a <= cut(b),
+        Test::Greater(b) => a > cut(b),
+        Test::AtLeast(b) => a >= cut(b),
+        Test::Masked { mask, value } => a & cut(mask) == cut(value),
     }
 }
 
 fn meant(filter: &Filter, call: u32, args: [u64; 6]) -> u32 {
     let action = match filter.rules.iter().find(|rule| rule.call == call) {
-        _ if call > filter.last_known => filter.foreign,
-        None => filter.known,
+        _ if call >= X32 => filter.foreign,
         Some(rule) => rule
-            .conditions
+            .cases
             .iter()
-            .find(|(c, _)| args[c.argument as usize] as u32 & c.mask == c.value)
-            .map_or(rule.otherwise, |(_, action)| *action),
+            .find(|case| case.conditions.iter().all(|c| holds(c, args)))
+            .map_or(rule.otherwise, |case| case.action),
+        None if call > filter.last_known => filter.newer,
+        None => filter.known,
     };
     give(action).k
 }
@@ -121,13 +150,12 @@ fn calls_of_another_architecture_are_foreign() {
 #[test]
 fn long_programs_jump_far() {
     let mut filter = sample();
-    let condition = Condition {
-        argument: 0,
-        mask: 7,
-        value: 3,
-    };
     for rule in &mut filter.rules {
-        rule.conditions = vec![(condition, Action::Errno(5)); 3];
+        let case = Case {
+            conditions: vec![lower(0, Test::Masked { mask: 7, value: 3 })],
+            action: Action::Errno(5),
+        };
+        rule.cases = vec![case; 3];
     }
     let program = compile(&filter);
     assert!(program.len() > 1000);
@@ -141,6 +169,99 @@ fn long_programs_jump_far() {
                 "call {call} with {argument}"
             );
         }
+    }
+}
+
+/// Numbers around every border of the halves.
+const NUMBERS: [u64; 12] = [
+    0,
+    1,
+    0x27,
+    0x28,
+    0x29,
+    0xffff_ffff,
+    0x1_0000_0000,
+    0x1_0000_0028,
+    0x1_0000_0029,
+    0x2_0000_0027,
+    0xffff_ffff_0000_0028,
+    u64::MAX,
+];
+
+fn tests_of(value: u64) -> [Test; 7] {
+    [
+        Test::Equal(value),
+        Test::NotEqual(value),
+        Test::Less(value),
+        Test::AtMost(value),
+        Test::Greater(value),
+        Test::AtLeast(value),
+        Test::Masked {
+            mask: value | 0x7,
+            value: value & 0xffff_ffff_0000_00f8,
+        },
+    ]
+}
+
+/// Each comparison in both widths, for every pair of numbers, alone and as the second of
+/// two conditions; and what seccompiler makes of the same.
+#[test]
+fn comparisons_mean_what_they_say() {
+    for width in [Width::Lower, Width::Whole] {
+        for test in NUMBERS.into_iter().flat_map(tests_of) {
+            let condition = Condition {
+                argument: 2,
+                width,
+                test,
+            };
+            let first = Condition {
+                argument: 0,
+                width: Width::Whole,
+                test: Test::AtMost(7),
+            };
+            let one = |conditions: Vec<Condition>| Case {
+                conditions,
+                action: EPERM,
+            };
+            let mut filter = sample();
+            filter.rules = vec![
+                rule(1, vec![one(vec![condition])], Action::Allow),
+                rule(2, vec![one(vec![first, condition])], Action::Allow),
+            ];
+            let program = compile(&filter);
+            let oracle = oracle(&filter);
+            for (call, a) in [(1, 9), (2, 9), (2, 7)] {
+                for b in NUMBERS {
+                    let args = [a, 0, b, 0, 0, 0];
+                    let got = run(program.instructions(), ARCHITECTURE, call, args);
+                    let said = format!("{test:?} {width:?} of call {call} with {a}, {b:#x}");
+                    assert_eq!(got, meant(&filter, call, args), "{said}");
+                    let theirs = oracle.iter().map(|i| (i.code, i.jt, i.jf, i.k));
+                    assert_eq!(got, run(theirs, ARCHITECTURE, call, args), "{said}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_first_case_that_holds_decides() {
+    let case = |value, action| Case {
+        conditions: vec![lower(0, Test::AtLeast(value))],
+        action,
+    };
+    let mut filter = sample();
+    let cases = vec![
+        case(10, Action::KillProcess),
+        case(5, Action::Log),
+        case(3, Action::Trap),
+    ];
+    filter.rules = vec![rule(7, cases, Action::Trace(9))];
+    let program = compile(&filter);
+    for argument in 0..12 {
+        let args = [argument, 0, 0, 0, 0, 0];
+        let got = run(program.instructions(), ARCHITECTURE, 7, args);
+        assert_eq!(got, meant(&filter, 7, args), "{argument}");
     }
 }
 
@@ -166,8 +287,8 @@ fn seccompiler_agrees() {
 fn oracle(filter: &Filter) -> BpfProgram {
     let mut rules = BTreeMap::new();
     for rule in &filter.rules {
-        let conditions: Vec<_> = rule.conditions.iter().map(|(c, _)| theirs(c)).collect();
-        rules.insert(i64::from(rule.call), conditions);
+        let cases: Vec<_> = rule.cases.iter().map(theirs).collect();
+        rules.insert(i64::from(rule.call), cases);
     }
     SeccompFilter::new(
         rules,
@@ -180,10 +301,22 @@ fn oracle(filter: &Filter) -> BpfProgram {
     .unwrap()
 }
 
-fn theirs(condition: &Condition) -> SeccompRule {
-    let operator = SeccompCmpOp::MaskedEq(u64::from(condition.mask));
-    let value = u64::from(condition.value);
-    let width = SeccompCmpArgLen::Dword;
-    let condition = SeccompCondition::new(condition.argument, width, operator, value);
-    SeccompRule::new(vec![condition.unwrap()]).unwrap()
+fn theirs(case: &Case) -> SeccompRule {
+    let condition = |condition: &Condition| {
+        let width = match condition.width {
+            Width::Lower => SeccompCmpArgLen::Dword,
+            Width::Whole => SeccompCmpArgLen::Qword,
+        };
+        let (operator, value) = match condition.test {
+            Test::Equal(value) => (SeccompCmpOp::Eq, value),
+            Test::NotEqual(value) => (SeccompCmpOp::Ne, value),
+            Test::Less(value) => (SeccompCmpOp::Lt, value),
+            Test::AtMost(value) => (SeccompCmpOp::Le, value),
+            Test::Greater(value) => (SeccompCmpOp::Gt, value),
+            Test::AtLeast(value) => (SeccompCmpOp::Ge, value),
+            Test::Masked { mask, value } => (SeccompCmpOp::MaskedEq(mask), value),
+        };
+        SeccompCondition::new(condition.argument, width, operator, value).unwrap()
+    };
+    SeccompRule::new(case.conditions.iter().map(condition).collect()).unwrap()
 }
