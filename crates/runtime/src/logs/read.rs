@@ -2,18 +2,16 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
+use super::files::{self, News};
+use super::lines::{Lines, LogRecord, tail_of};
+use crate::supervise::record::now;
 
-use crate::frames::Stream;
-
-/// How often a followed log is looked at.
-const LOOK: Duration = Duration::from_millis(50);
-/// How much is read at once when looking for the last lines.
-const BLOCK: u64 = 64 * 1024;
+/// How long a last line without end may still be being written.
+const UNDER_WAY: Duration = Duration::from_millis(20);
 
 /// Which lines are wanted.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +24,17 @@ pub struct LogQuery {
     pub tail: Option<usize>,
 }
 
+impl LogQuery {
+    fn wants(&self, record: &LogRecord) -> bool {
+        let early = self.since.as_ref().is_some_and(|at| record.time < *at);
+        !early && !self.is_after(&record.time)
+    }
+
+    fn is_after(&self, time: &str) -> bool {
+        self.until.as_ref().is_some_and(|until| *time > **until)
+    }
+}
+
 /// A time as [`LogQuery`] wants it.
 pub fn time_text(time: std::time::SystemTime) -> String {
     match jiff::Timestamp::try_from(time) {
@@ -35,23 +44,17 @@ pub fn time_text(time: std::time::SystemTime) -> String {
     }
 }
 
-/// One line.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct LogRecord {
-    /// What the process wrote, as a rule with the line's end.
-    pub log: String,
-    /// Where to.
-    pub stream: Stream,
-    /// When.
-    pub time: String,
-}
-
 /// Whether to wait for more at the log's end.
 pub enum Follow<'a> {
     /// No: end there.
     No,
-    /// Yes, as long as this says that the container may write more.
-    While(&'a mut dyn FnMut() -> bool),
+    /// Yes.
+    While {
+        /// Says whether the container may write more.
+        alive: &'a mut dyn FnMut() -> bool,
+        /// How long that may go unasked while nothing is written.
+        ask: Duration,
+    },
 }
 
 /// A log could not be read.
@@ -65,6 +68,7 @@ pub struct LogError {
 
 /// Gives the lines that are wanted to `take`, in order, until it returns false. A log
 /// that does not exist is empty; a line that a crash has cut short is given up to the cut.
+/// Who follows goes on in the next file when the log is rotated.
 pub fn read(
     path: &Path,
     query: &LogQuery,
@@ -75,152 +79,202 @@ pub fn read(
         path: path.to_owned(),
         source,
     };
-    let Some(mut file) = open(path, &mut follow).map_err(failed)? else {
-        return Ok(());
+    // Watched before it is read: nothing falls in between.
+    let news = match follow {
+        Follow::No => None,
+        Follow::While { .. } => Some(News::of(path)),
     };
-    let start = match query.tail {
-        Some(lines) => tail_offset(&mut file, lines, query).map_err(failed)?,
-        None => 0,
+    let mut reader = Reader {
+        query,
+        take,
+        time: String::new(),
     };
-    file.seek(SeekFrom::Start(start)).map_err(failed)?;
-    let mut reader = BufReader::with_capacity(BLOCK as usize, file);
-    let mut line = Vec::new();
-    loop {
-        // Asked before the read: what was written before the end is then still seen.
-        let more = match &mut follow {
-            Follow::No => false,
-            Follow::While(alive) => alive(),
-        };
-        loop {
-            reader.read_until(b'\n', &mut line).map_err(failed)?;
-            // A last line without end is being written, unless nobody writes any more.
-            if line.is_empty() || (line.last() != Some(&b'\n') && more) {
-                break;
-            }
-            if let Some(record) = parse(&line, query)
-                && !take(record)
-            {
-                return Ok(());
-            }
-            line.clear();
-        }
-        if !more {
+    let files = files::open_all(path).map_err(failed)?;
+    let mut files = wanted_files(files, query).map_err(failed)?;
+    let last = files.pop();
+    for mut file in files {
+        if !reader.rest(&mut file, false).map_err(failed)? {
             return Ok(());
         }
-        std::thread::sleep(LOOK);
+    }
+    match (&mut follow, news) {
+        (Follow::While { alive, ask }, Some(mut news)) => reader
+            .follow(path, last, &mut news, &mut || alive(), *ask)
+            .map_err(failed),
+        _ => match last {
+            Some(mut file) => reader.rest(&mut file, true).map(drop).map_err(failed),
+            None => Ok(()),
+        },
     }
 }
 
-/// Opens the log; waits for it to appear while following.
-fn open(path: &Path, follow: &mut Follow<'_>) -> io::Result<Option<File>> {
-    loop {
-        let more = match follow {
-            Follow::No => false,
-            Follow::While(alive) => alive(),
+/// The files, each from its first wanted line on.
+fn wanted_files(files: Vec<File>, query: &LogQuery) -> io::Result<Vec<Lines>> {
+    let mut files: Vec<Lines> = files.into_iter().map(Lines::new).collect();
+    match (query.tail, &query.until) {
+        (None, _) => {}
+        (Some(count), None) => {
+            let mut left = count;
+            for lines in files.iter_mut().rev() {
+                let (at, found) = tail_of(lines.file(), left)?;
+                lines.seek(at);
+                left -= found;
+            }
+        }
+        // There is no way around looking at all lines.
+        (Some(count), Some(_)) => {
+            let mut starts = VecDeque::new();
+            for (index, lines) in files.iter_mut().enumerate() {
+                let mut time = String::new();
+                let mut at = 0;
+                while let Some(line) = lines.next()? {
+                    if let Some(record) = LogRecord::parse(line, &time) {
+                        if query.wants(&record) {
+                            starts.push_back((index, at));
+                            if starts.len() > count {
+                                starts.pop_front();
+                            }
+                        }
+                        time = record.time;
+                    }
+                    at = lines.offset();
+                }
+                lines.seek(at);
+            }
+            if let Some(&(first, at)) = starts.front() {
+                for (index, lines) in files.iter_mut().enumerate() {
+                    match index.cmp(&first) {
+                        std::cmp::Ordering::Less => {}
+                        std::cmp::Ordering::Equal => lines.seek(at),
+                        std::cmp::Ordering::Greater => lines.seek(0),
+                    }
+                }
+            }
+        }
+    }
+    Ok(files)
+}
+
+struct Reader<'a> {
+    query: &'a LogQuery,
+    take: &'a mut dyn FnMut(LogRecord) -> bool,
+    /// Of the last line.
+    time: String,
+}
+
+impl Reader<'_> {
+    /// Gives a line on, if it is wanted; false if that was the last.
+    fn give(&mut self, line: &[u8]) -> bool {
+        let Some(record) = LogRecord::parse(line, &self.time) else {
+            return true;
         };
-        match File::open(path) {
-            Ok(file) => return Ok(Some(file)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(e),
-        }
-        if !more {
-            return Ok(None);
-        }
-        std::thread::sleep(LOOK);
+        self.time.clone_from(&record.time);
+        !self.query.wants(&record) || (self.take)(record)
     }
-}
 
-/// The line, if it is whole and within the times that are wanted.
-fn parse(line: &[u8], query: &LogQuery) -> Option<LogRecord> {
-    let record: LogRecord = match serde_json::from_slice(line) {
-        Ok(record) => record,
-        Err(_) => up_to_the_cut(line)?,
-    };
-    let early = query
-        .since
-        .as_ref()
-        .is_some_and(|since| record.time < *since);
-    let late = query
-        .until
-        .as_ref()
-        .is_some_and(|until| record.time > *until);
-    (!early && !late).then_some(record)
-}
-
-/// What can be told of a line that is not whole: its text as far as it goes. Its time is
-/// lost; the earliest one stands for it.
-fn up_to_the_cut(line: &[u8]) -> Option<LogRecord> {
-    let text = line.strip_suffix(b"\n").unwrap_or(line);
-    let text = text.strip_prefix(b"{\"log\":\"")?;
-    // The cut may be inside an escape sequence or a character: at most twelve bytes.
-    let ends = (text.len().saturating_sub(12)..=text.len()).rev();
-    let quoted = |end: usize| [b"\"", &text[..end], b"\""].concat();
-    let log = ends
-        .map(quoted)
-        .find_map(|text| serde_json::from_slice(&text).ok())?;
-    Some(LogRecord {
-        log,
-        stream: Stream::Stdout,
-        time: "1970-01-01T00:00:00.000000000Z".into(),
-    })
-}
-
-/// Where the last so many wanted lines begin. Reads backwards, block by block; with an
-/// upper time limit there is no way around looking at the lines.
-fn tail_offset(file: &mut File, lines: usize, query: &LogQuery) -> io::Result<u64> {
-    if query.until.is_some() {
-        return tail_offset_until(file, lines, query);
-    }
-    use std::os::unix::fs::FileExt;
-    let length = file.metadata()?.len();
-    let (mut at, mut ends) = (length, 0);
-    let mut block = Vec::new();
-    while at > 0 {
-        let size = at.min(BLOCK);
-        at -= size;
-        block.resize(size as usize, 0);
-        file.read_exact_at(&mut block, at)?;
-        for (offset, _) in block.iter().enumerate().rev().filter(|(_, b)| **b == b'\n') {
-            if ends == lines {
-                return Ok(at + offset as u64 + 1);
-            }
-            ends += 1;
-        }
-    }
-    Ok(0)
-}
-
-fn tail_offset_until(file: &mut File, lines: usize, query: &LogQuery) -> io::Result<u64> {
-    file.rewind()?;
-    let mut starts = VecDeque::new();
-    let mut at = 0;
-    for line in BufReader::new(&*file).split(b'\n') {
-        let line = line?;
-        if parse(&line, query).is_some() {
-            starts.push_back(at);
-            if starts.len() > lines {
-                starts.pop_front();
+    /// Gives what is there; false if no more is wanted.
+    fn available(&mut self, lines: &mut Lines) -> io::Result<bool> {
+        while let Some(line) = lines.next()? {
+            if !self.give(line) {
+                return Ok(false);
             }
         }
-        at += line.len() as u64 + 1;
+        Ok(true)
     }
-    Ok(starts.front().copied().unwrap_or(at))
+
+    /// Gives all of a file, a last line that was cut as well. It may not be cut but
+    /// `growing`.
+    fn rest(&mut self, lines: &mut Lines, growing: bool) -> io::Result<bool> {
+        if !self.available(lines)? {
+            return Ok(false);
+        }
+        if growing && !lines.rest()?.is_empty() {
+            std::thread::sleep(UNDER_WAY);
+            if !self.available(lines)? {
+                return Ok(false);
+            }
+        }
+        let cut = lines.rest()?;
+        Ok(cut.is_empty() || self.give(&cut))
+    }
+
+    /// Gives what comes, as long as the container may write more.
+    fn follow(
+        &mut self,
+        path: &Path,
+        mut last: Option<Lines>,
+        news: &mut News,
+        alive: &mut dyn FnMut() -> bool,
+        ask: Duration,
+    ) -> io::Result<()> {
+        // Asked before the read: what was written before the end is then still seen.
+        let mut more = true;
+        loop {
+            let before = last.as_ref().map(Lines::offset);
+            let next = match &mut last {
+                Some(lines) => {
+                    if !self.available(lines)? {
+                        return Ok(());
+                    }
+                    files::after(path, lines.file())?
+                }
+                None => files::open_all(path)?.into_iter().next(),
+            };
+            if let Some(next) = next {
+                // Nothing is written to a file once there is another.
+                if let Some(mut lines) = last.take()
+                    && !self.rest(&mut lines, false)?
+                {
+                    return Ok(());
+                }
+                last = Some(Lines::new(next));
+                continue;
+            }
+            if last.as_ref().map(Lines::offset) == before {
+                if !more || self.query.is_after(&now()) {
+                    return match &mut last {
+                        Some(lines) => self.rest(lines, false).map(drop),
+                        None => Ok(()),
+                    };
+                }
+                more = alive();
+            }
+            if more {
+                news.wait(ask);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::LogWriter;
     use super::*;
+    use crate::frames::Stream;
+    use model::container::LogPlan;
     use proptest::prelude::*;
 
     fn lines(path: &Path, query: &LogQuery) -> Vec<String> {
         let mut seen = Vec::new();
         read(path, query, Follow::No, &mut |record| {
-            seen.push(record.log);
+            seen.push(String::from_utf8_lossy(&record.bytes).into_owned());
             true
         })
         .unwrap();
         seen
+    }
+
+    fn writer(path: &Path) -> LogWriter {
+        small(path, None, 1)
+    }
+
+    fn small(path: &Path, max_size: Option<u64>, files: u32) -> LogWriter {
+        let plan = LogPlan {
+            max_size,
+            max_files: Some(files),
+            ..LogPlan::default()
+        };
+        LogWriter::new(path, &plan, Default::default()).unwrap()
     }
 
     fn log() -> (tempfile::TempDir, PathBuf) {
@@ -232,7 +286,7 @@ mod tests {
     #[test]
     fn lines_come_back_whole_whatever_the_pieces() {
         let (_dir, path) = log();
-        let mut writer = LogWriter::open(&path).unwrap();
+        let mut writer = writer(&path);
         for piece in ["a", "b\nc\n", "\n", "end"] {
             writer.output(Stream::Stdout, piece.as_bytes());
         }
@@ -243,23 +297,13 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_split_between_characters() {
-        let (_dir, path) = log();
-        let mut writer = LogWriter::open(&path).unwrap();
-        let long = format!("x{}", "é".repeat(10_000));
-        writer.output(Stream::Stdout, long.as_bytes());
-        writer.end();
-        let all = lines(&path, &LogQuery::default());
-        assert_eq!((all.len(), all.concat()), (2, long));
-    }
-
-    #[test]
     fn tail_counts_lines_from_the_end() {
         let (_dir, path) = log();
-        let mut writer = LogWriter::open(&path).unwrap();
+        let mut writer = writer(&path);
         for number in 0..5000 {
             writer.output(Stream::Stdout, format!("{number}\n").as_bytes());
         }
+        writer.end();
         for tail in [0, 1, 3, 4999, 5000, 9000] {
             let query = LogQuery {
                 tail: Some(tail),
@@ -303,9 +347,7 @@ mod tests {
             let (_dir, path) = log();
             std::fs::write(&path, cut).unwrap();
             assert_eq!(lines(&path, &LogQuery::default()), ["half"]);
-            LogWriter::open(&path)
-                .unwrap()
-                .output(Stream::Stdout, b"next\n");
+            writer(&path).output(Stream::Stdout, b"next\n");
             assert_eq!(lines(&path, &LogQuery::default()), ["half", "next\n"]);
         }
     }
@@ -317,19 +359,104 @@ mod tests {
         let mut alive = || {
             looks += 1;
             if looks == 3 {
-                LogWriter::open(&path)
-                    .unwrap()
-                    .output(Stream::Stdout, b"late\n");
+                writer(&path).output(Stream::Stdout, b"late\n");
             }
             looks < 3
         };
+        assert_eq!(followed(&path, &mut alive).concat(), "late\n");
+    }
+
+    fn followed(path: &Path, alive: &mut dyn FnMut() -> bool) -> Vec<String> {
         let mut seen = Vec::new();
         let take = &mut |record: LogRecord| {
-            seen.push(record.log);
+            seen.push(String::from_utf8(record.bytes).unwrap());
             true
         };
-        read(&path, &LogQuery::default(), Follow::While(&mut alive), take).unwrap();
-        assert_eq!(seen, ["late\n"]);
+        let ask = Duration::from_secs(60);
+        read(
+            path,
+            &LogQuery::default(),
+            Follow::While { alive, ask },
+            take,
+        )
+        .unwrap();
+        seen
+    }
+
+    #[test]
+    fn all_files_are_one_log() {
+        let (_dir, path) = log();
+        let mut writer = small(&path, Some(1000), 3);
+        for number in 0..100 {
+            writer.output(Stream::Stdout, format!("{number}\n").as_bytes());
+        }
+        writer.end();
+        let all = lines(&path, &LogQuery::default());
+        assert!((20..40).contains(&all.len()), "{}", all.len());
+        assert_eq!(all.last().unwrap(), "99\n");
+        for (tail, until) in [(1, None), (5, None), (13, None), (15, Some("3".to_owned()))] {
+            let query = LogQuery {
+                tail: Some(tail),
+                until,
+                since: None,
+            };
+            assert_eq!(lines(&path, &query), all[all.len() - tail..]);
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert!(!lines(&path, &LogQuery::default()).is_empty());
+    }
+
+    #[test]
+    fn following_misses_nothing_when_the_log_is_rotated() {
+        const LINES: u32 = 3000;
+        let (_dir, path) = log();
+        let (told, asked) = std::sync::mpsc::channel();
+        let there = path.clone();
+        let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let ended = done.clone();
+        let writer = std::thread::spawn(move || {
+            // Files in plenty: who is slow here is the reader, and it must find them all.
+            let mut writer = small(&there, Some(2000), 1000);
+            for number in 0..LINES {
+                writer.output(Stream::Stdout, format!("{number}\n").as_bytes());
+                if number % 50 == 0 {
+                    writer.end();
+                }
+                if number == 100 {
+                    told.send(()).unwrap();
+                }
+            }
+            writer.end();
+            ended.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        asked.recv().unwrap();
+        let alive = &mut || !done.load(std::sync::atomic::Ordering::SeqCst);
+        let seen = followed(&path, alive);
+        writer.join().unwrap();
+        let want: Vec<String> = (0..LINES).map(|n| format!("{n}\n")).collect();
+        assert_eq!(seen, want);
+    }
+
+    #[test]
+    fn following_ends_when_the_last_wanted_moment_has_passed() {
+        let (_dir, path) = log();
+        writer(&path).output(Stream::Stdout, b"a line\n");
+        let query = LogQuery {
+            until: Some(now()),
+            ..LogQuery::default()
+        };
+        let mut seen = 0;
+        let mut alive = || true;
+        let follow = Follow::While {
+            alive: &mut alive,
+            ask: Duration::from_secs(60),
+        };
+        read(&path, &query, follow, &mut |_| {
+            seen += 1;
+            true
+        })
+        .unwrap();
+        assert_eq!(seen, 1);
     }
 
     proptest! {
@@ -347,9 +474,24 @@ mod tests {
         }
 
         #[test]
+        fn bytes_round_trip(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let (_dir, path) = log();
+            let mut writer = writer(&path);
+            writer.output(Stream::Stdout, &bytes);
+            writer.end();
+            let mut seen = Vec::new();
+            read(&path, &LogQuery::default(), Follow::No, &mut |record| {
+                seen.extend(record.bytes);
+                true
+            })
+            .unwrap();
+            prop_assert_eq!(seen, bytes);
+        }
+
+        #[test]
         fn text_round_trips(text in "\\PC{0,100}(\n\\PC{0,100}){0,3}") {
             let (_dir, path) = log();
-            let mut writer = LogWriter::open(&path).unwrap();
+            let mut writer = writer(&path);
             writer.output(Stream::Stdout, text.as_bytes());
             writer.end();
             prop_assert_eq!(lines(&path, &LogQuery::default()).concat(), text);

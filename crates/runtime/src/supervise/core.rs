@@ -101,6 +101,7 @@ enum Source {
     Console(End),
     Peer(usize),
     Health,
+    Log,
 }
 
 /// What must be known to make a supervisor; the rest begins empty.
@@ -153,6 +154,7 @@ impl Supervisor {
             self.network.retry,
             self.trim_at,
             self.health.as_ref().and_then(health::Checker::deadline),
+            self.log.as_ref().and_then(LogWriter::deadline),
         ];
         let deadline = deadlines.into_iter().flatten().min();
         match self.wait(deadline) {
@@ -186,6 +188,9 @@ impl Supervisor {
         for fd in self.health.iter().flat_map(health::Checker::poll_fds) {
             add(Source::Health, fd, PollFlags::IN);
         }
+        if let Some(fd) = self.log.as_ref().and_then(LogWriter::poll_fd) {
+            add(Source::Log, fd, PollFlags::IN);
+        }
         for (end, fd, flags) in self.console.interests(self.is_held()) {
             add(Source::Console(end), fd, flags);
         }
@@ -216,8 +221,8 @@ impl Supervisor {
                 let _ = self.term.read(&mut [0; 16]);
                 self.begin_stop(None, None, false);
             }
-            // Reaping finds out.
-            Source::Init => {}
+            // Reaping finds out; the log is looked at each turn.
+            Source::Init | Source::Log => {}
             Source::Gateway => self.on_gateway_death(),
             Source::Health => {
                 if let Some(health) = &mut self.health {
@@ -343,9 +348,13 @@ impl Supervisor {
         }
     }
 
-    /// Whether the output waits for a client that wants every byte. Only a single one may
-    /// hold it: none blocks another.
+    /// Whether the output waits: for a disk that is slow, though not for a stuck one, or
+    /// for a client that wants every byte. Only a single one may hold it: none blocks
+    /// another.
     fn is_held(&self) -> bool {
+        if self.log.as_ref().is_some_and(LogWriter::is_full) {
+            return true;
+        }
         let mut attached = self.peers.iter().filter(|p| p.attached.is_some());
         match (attached.next(), attached.next()) {
             (Some(peer), None) => peer.is_lossless() && peer.is_full(),
@@ -443,6 +452,9 @@ impl Supervisor {
         }
         if self.network.retry.is_some_and(|at| at <= now) {
             self.on_gateway_death();
+        }
+        if let Some(log) = &mut self.log {
+            log.on_time(now);
         }
         if let (Some(health), Some(init)) = (&mut self.health, &self.init) {
             health.on_time(now, &self.plan, init.process, &self.state.boot_id);

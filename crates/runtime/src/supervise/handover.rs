@@ -161,7 +161,7 @@ fn unpack(memory: OwnedFd) -> io::Result<Supervisor> {
     supervisor.run_began = handover.run_began;
     supervisor.stop = handover.stop;
     if let (Some(partial), Some(path)) = (handover.partial_lines, &supervisor.plan.paths.log) {
-        supervisor.log = LogWriter::resume(path, partial).ok();
+        supervisor.log = LogWriter::new(path, &supervisor.plan.logging, partial).ok();
     }
     Ok(supervisor)
 }

@@ -5,11 +5,11 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::ContainerPlan;
-use model::container::{ExitRecord, RunPhase, RunState};
+use model::container::{ExitRecord, LogDriver, RunPhase, RunState};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, FdFlags};
@@ -288,8 +288,11 @@ fn on_start(supervisor: &mut Supervisor) {
     supervisor.health = check.map(|check| Checker::new(check, supervisor.run_began));
     state.health = supervisor.health.as_ref().map(Checker::state);
     if supervisor.log.is_none() {
-        let path = supervisor.plan.paths.log.as_ref();
-        supervisor.log = path.and_then(|path| LogWriter::open(path).ok());
+        let plan = &supervisor.plan;
+        let path = plan.paths.log.as_ref();
+        let path = path.filter(|_| plan.logging.driver != LogDriver::None);
+        let open = |path: &PathBuf| LogWriter::new(path, &plan.logging, Default::default()).ok();
+        supervisor.log = path.and_then(open);
     }
     supervisor.publish();
     for peer in supervisor.peers.iter_mut().filter(|p| p.launcher) {
@@ -330,7 +333,8 @@ fn watch(mut supervisor: Supervisor) -> (Supervisor, i32) {
         if let Some(code) = supervisor.ended {
             break code;
         }
-        let busy = supervisor.health.as_ref().is_some_and(Checker::is_busy);
+        let busy = supervisor.health.as_ref().is_some_and(Checker::is_busy)
+            || supervisor.log.as_ref().is_some_and(|log| !log.is_quiet());
         if settles.is_some_and(|at| at <= clock::now()) && !busy {
             settles = None;
             match handover::execute_anew(supervisor) {

@@ -181,7 +181,7 @@ impl Container {
         let mut text = String::new();
         let path = self.plan.paths.log.as_ref().unwrap();
         let take = &mut |record: runtime::logs::LogRecord| {
-            text.push_str(&record.log);
+            text.push_str(&String::from_utf8_lossy(&record.bytes));
             true
         };
         let query = runtime::logs::LogQuery::default();
