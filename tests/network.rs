@@ -268,11 +268,13 @@ fn a_gateway_that_was_killed_is_replaced(shim: &Shim) {
     let before = shim.ok(&link);
     let old = gateway(shim).expect("containers have a network");
     run("kill", &["-KILL", &old.to_string()]);
-    // The supervisors start another one, and it takes over what there is.
+    // A newcomer at once: it neither gets an address of theirs nor costs them their links.
+    web(shim, "third", &[]);
+    assert!(!["web", "near"].map(|it| address(shim, it)).contains(&address(shim, "third")));
+    // The supervisors or it start another one, and that takes over what there is.
     assert!(wait_until(PATIENCE, || gateway(shim).is_some_and(|new| new != old)));
     get_until(port, PAGE, "web sees");
     assert_eq!(shim.ok(&link), before, "the link survives");
-    web(shim, "third", &[]);
     fetch_until(shim, "near", "web", "web sees");
     fetch_until(shim, "near", "third", "third sees");
     fetch_until(shim, "third", "near", "near sees");

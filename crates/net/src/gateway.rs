@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use control::Control;
+use survivors::Survivors;
 
 mod control;
 mod datagrams;
@@ -38,6 +39,7 @@ mod poll;
 mod ports;
 mod privilege;
 mod router;
+mod survivors;
 mod worker;
 mod world;
 
@@ -124,7 +126,7 @@ fn serve(
     let listener = sys::unix::listen(socket, 128)?;
     write_identity(run_dir)?;
     privilege::keep_few()?;
-    let mut control = Control::new(listener, router)?;
+    let mut control = Control::new(listener, router, Survivors::of(run_dir))?;
     tell_ready(ready);
     control.run();
     // In this order: who finds no socket starts another gateway, which waits for the lock.

@@ -15,6 +15,7 @@ use crate::gateway::front::{self, Order, Target};
 use crate::gateway::poll::{EventFlags, Mailbox, Poller, Table};
 use crate::gateway::ports::{self, Opened};
 use crate::gateway::router::{Router, Wire};
+use crate::gateway::survivors::{Survivors, Tenant};
 use crate::gateway::world::{Seat, World};
 use crate::hosts::Resolvers;
 use crate::subnet::Subnet;
@@ -23,6 +24,8 @@ use crate::subnet::Subnet;
 const IDLE: Duration = Duration::from_secs(10);
 /// How long the front thread may take to close a container's ports.
 const RELEASE: Duration = Duration::from_secs(2);
+/// How often those who wait look whether whom they wait for has died.
+const LOOK: Duration = Duration::from_millis(50);
 const LISTENER: u64 = u64::MAX - 1;
 
 /// The gateway's memory and its parts.
@@ -35,6 +38,9 @@ pub(crate) struct Control {
     /// Made when the first container comes.
     service: Option<Service>,
     connections: Table<Connection>,
+    survivors: Survivors,
+    /// Newcomers, until the survivors of an earlier gateway are back.
+    newcomers: Vec<Newcomer>,
     next_owner: u64,
     end_when_idle: bool,
     idle_since: Option<Instant>,
@@ -45,6 +51,13 @@ struct Service {
     front: Mailbox<Order>,
     /// The networks that have a bridge.
     networks: BTreeMap<String, Subnet>,
+}
+
+/// Somebody who has to wait.
+struct Newcomer {
+    connection: usize,
+    plan: NetworkPlan,
+    fds: Vec<OwnedFd>,
 }
 
 struct Connection {
@@ -60,11 +73,16 @@ struct Attached {
     name: String,
     wires: Vec<Wire>,
     ports: Vec<PublishedPort>,
+    tenant: Tenant,
 }
 
 impl Control {
     /// The gateway behind a listening socket.
-    pub(crate) fn new(listener: OwnedFd, inherited: Option<OwnedFd>) -> Result<Self> {
+    pub(crate) fn new(
+        listener: OwnedFd,
+        inherited: Option<OwnedFd>,
+        survivors: Survivors,
+    ) -> Result<Self> {
         let poller = Poller::new()?;
         poller.add(&listener, LISTENER, EventFlags::IN)?;
         Ok(Self {
@@ -74,6 +92,8 @@ impl Control {
             inherited,
             service: None,
             connections: Table::default(),
+            survivors,
+            newcomers: Vec::new(),
             next_owner: 0,
             end_when_idle: false,
             idle_since: None,
@@ -85,14 +105,17 @@ impl Control {
         loop {
             let idle = self.idle_for();
             if idle.is_some_and(|idle| self.end_when_idle || idle >= IDLE) {
-                return;
+                return self.survivors.forget();
             }
-            for happening in self.poller.wait(idle.map(|idle| IDLE.saturating_sub(idle))) {
+            let held = (!self.newcomers.is_empty()).then_some(LOOK);
+            let limit = held.or(idle.map(|idle| IDLE.saturating_sub(idle)));
+            for happening in self.poller.wait(limit) {
                 match happening.token {
                     LISTENER => self.welcome(),
                     number => self.hear(number as usize),
                 }
             }
+            self.let_newcomers_in();
         }
     }
 
@@ -142,7 +165,18 @@ impl Control {
             Ok(None) | Err(_) => return self.lose(number),
         };
         match serde_json::from_slice(&packet.bytes) {
-            Ok(Request::Attach { plan, adopt }) => self.attach(number, &plan, adopt, packet.fds),
+            Ok(Request::Attach { plan, adopt: true }) => {
+                self.attach(number, &plan, true, packet.fds);
+            }
+            Ok(Request::Attach { plan, adopt: false }) => {
+                // A survivor that starts anew does not wait for itself.
+                self.survivors.is_back(&plan.container);
+                self.newcomers.push(Newcomer {
+                    connection: number,
+                    plan,
+                    fds: packet.fds,
+                });
+            }
             Ok(Request::EndWhenIdle) => {
                 self.end_when_idle = true;
                 if let Some(connection) = self.connections.get_mut(number) {
@@ -150,6 +184,22 @@ impl Control {
                 }
             }
             Err(_) => self.lose(number),
+        }
+    }
+
+    fn let_newcomers_in(&mut self) {
+        if self.newcomers.is_empty() || self.survivors.are_awaited() {
+            return;
+        }
+        let reserved = self.survivors.addresses();
+        self.world_mut(|world| world.reserve(reserved));
+        while !self.newcomers.is_empty() {
+            let Newcomer {
+                connection,
+                plan,
+                fds,
+            } = self.newcomers.remove(0);
+            self.attach(connection, &plan, false, fds);
         }
     }
 
@@ -172,7 +222,7 @@ impl Control {
                 "container {} is attached already",
                 plan.name
             ))),
-            false => self.try_attach(plan, adopt, fds),
+            false => self.try_attach(number, plan, adopt, fds),
         };
         let (reply, attached) = match outcome {
             Ok((ready, attached)) => (Reply::Ready(ready), Some(attached)),
@@ -186,6 +236,13 @@ impl Control {
         };
         let made = attached.is_some();
         connection.attached = connection.attached.take().or(attached);
+        if made {
+            self.survivors.is_back(&plan.container);
+            self.write_record();
+        }
+        let Some(connection) = self.connections.get(number) else {
+            return;
+        };
         let router = self
             .service
             .as_ref()
@@ -198,8 +255,16 @@ impl Control {
         }
     }
 
+    /// Before the answer: whoever has one is missed if we are killed.
+    fn write_record(&self) {
+        let attached = self.connections.iter();
+        self.survivors
+            .write(attached.filter_map(|it| it.attached.as_ref().map(|it| &it.tenant)));
+    }
+
     fn try_attach(
         &mut self,
+        number: usize,
         plan: &NetworkPlan,
         adopt: bool,
         fds: Vec<OwnedFd>,
@@ -213,11 +278,14 @@ impl Control {
         let owner = self.next_owner;
         let seats = self.world_mut(|world| world.seat(owner, plan))?;
         let wires = wires(plan, seats);
+        let addresses = wires.iter().map(|wire| wire.seat.address);
+        let tenant = Tenant::new(plan.container.clone(), self.peer(number), addresses);
         let mut attached = Attached {
             owner,
             name: plan.name.clone(),
             wires,
             ports: Vec::new(),
+            tenant,
         };
         match self.connect(plan, adopt, &netns, &mut attached) {
             Ok(links) => {
@@ -235,6 +303,12 @@ impl Control {
                 Err(error)
             }
         }
+    }
+
+    /// Who attaches a container. No process has the number 0, and nobody waits for that one.
+    fn peer(&self, number: usize) -> i32 {
+        let socket = self.connections.get(number).map(|it| &it.socket);
+        socket.map_or(0, |it| sys::unix::peer(it).map_or(0, |peer| peer.pid))
     }
 
     /// Ports first: they are what is most likely refused, and the cheapest to give back.
@@ -310,12 +384,14 @@ impl Control {
     }
 
     fn lose(&mut self, number: usize) {
+        self.newcomers.retain(|it| it.connection != number);
         if let Some(Connection {
             attached: Some(attached),
             ..
         }) = self.connections.remove(number)
         {
             self.give_back(attached, false);
+            self.write_record();
         }
     }
 

@@ -169,6 +169,11 @@ impl<T> Table<T> {
         self.places.get_mut(number)?.as_mut()
     }
 
+    /// All the things.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.places.iter().flatten()
+    }
+
     /// Takes something out. The table shrinks again when nothing is left.
     pub(crate) fn remove(&mut self, number: usize) -> Option<T> {
         let thing = self.places.get_mut(number)?.take()?;

@@ -25,6 +25,8 @@ const HOST_NAMES: [&str; 2] = ["host.docker.internal", "host.containers.internal
 pub(crate) struct World {
     networks: BTreeMap<String, Network>,
     containers: BTreeMap<u64, Container>,
+    /// Addresses that containers have who are not back with this gateway yet.
+    reserved: Vec<Ipv4Addr>,
     /// Turns the order of answers with several addresses.
     turn: AtomicUsize,
 }
@@ -112,7 +114,7 @@ impl World {
                 }
                 None => address,
             },
-            None => match subnet.next_free(last, |address| self.at(address).is_some()) {
+            None => match subnet.next_free(last, |address| self.is_taken(address)) {
                 Some(address) => {
                     self.networks
                         .entry(network.clone())
@@ -193,6 +195,15 @@ impl World {
             .values()
             .flat_map(|c| &c.seats)
             .any(|seat| seat.network == network)
+    }
+
+    /// Sets the addresses that nobody is given, though whoever names one gets it.
+    pub(crate) fn reserve(&mut self, addresses: Vec<Ipv4Addr>) {
+        self.reserved = addresses;
+    }
+
+    fn is_taken(&self, address: Ipv4Addr) -> bool {
+        self.reserved.contains(&address) || self.at(address).is_some()
     }
 
     /// The container that has an address.

@@ -129,6 +129,11 @@ impl Namespace {
         })
     }
 
+    /// Tells an interface apart from its like that was made later.
+    pub(crate) fn link_index(&self, name: &str) -> Option<u32> {
+        self.within(|| Route::open().unwrap().link_index(name).unwrap())
+    }
+
     /// Are there interfaces other than the loopback?
     pub(crate) fn interfaces(&self) -> Vec<String> {
         let text = self.within(|| fs::read_to_string("/proc/thread-self/net/dev").unwrap());

@@ -290,7 +290,9 @@ fn a_container_whose_router_namespace_is_lost_gets_new_links() {
     let mut wanted = plan("web", vec![attachment("front", 0)]);
     let web = machine.container(wanted.clone());
     machine.kill_gateway();
-    // A newcomer is first, so that the new gateway has made a namespace of its own.
+    // A newcomer is first, so that the new gateway has made a namespace of its own; nothing
+    // tells it that there is somebody to wait for.
+    std::fs::remove_file(machine.run_dir().join("gateway-tenants.json")).unwrap();
     let newcomer = machine.container(plan("new", vec![attachment("front", 0)]));
     assert_eq!(newcomer.address(), web.address());
     drop(newcomer);
@@ -306,6 +308,63 @@ fn a_container_whose_router_namespace_is_lost_gets_new_links() {
             .unwrap()
             .ends_with(" hello")
     );
+}
+
+#[test]
+fn newcomers_wait_for_those_whose_gateway_was_killed() {
+    let mut machine = Machine::new();
+    let wanted = ["one", "two"].map(|name| plan(name, vec![attachment("front", 0)]));
+    let old = wanted.clone().map(|plan| machine.container(plan));
+    let indices = || old.each_ref().map(|it| it.netns.link_index("eth0"));
+    let before = indices();
+    let router = |fd: &std::os::fd::OwnedFd| sys::net::namespace_id(fd.as_fd()).unwrap();
+    machine.kill_gateway();
+    let successor = machine.client();
+    let newcomer = Namespace::new();
+    let dir = machine.run_dir();
+    std::thread::scope(|scope| {
+        let attached = scope.spawn(|| {
+            let wanted = plan("new", vec![attachment("front", 0)]);
+            successor.attach(wanted, false, newcomer.0.as_fd(), None)
+        });
+        let mut back = Vec::new();
+        for (mut plan, it) in wanted.into_iter().zip(&old) {
+            // Time enough for the newcomer, if it were not held back.
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            assert!(!attached.is_finished());
+            plan.attachments[0].address = Some(it.address());
+            let client = net::Client::connect(dir).unwrap().unwrap();
+            let (netns, router) = (it.netns.0.as_fd(), it.router.as_fd());
+            let (ready, _) = client.attach(plan, true, netns, Some(router)).unwrap();
+            assert_eq!(ready, it.ready);
+            back.push(client);
+        }
+        let (ready, its_router) = attached.join().unwrap().unwrap();
+        assert!(!old.iter().any(|it| it.address() == ready.links[0].address));
+        assert_eq!(router(&its_router), router(&old[0].router));
+        assert_eq!(indices(), before, "the links are the same");
+        old[0].netns.serve_tcp(Ipv4Addr::UNSPECIFIED, 80);
+        let said = newcomer.call((old[0].address(), 80), "hello").unwrap();
+        assert!(said.ends_with(" hello"), "{said}");
+    });
+}
+
+#[test]
+fn newcomers_do_not_wait_for_the_dead_nor_for_ever() {
+    let mut machine = Machine::new();
+    let lost = machine.container(plan("one", vec![attachment("front", 0)]));
+    machine.kill_gateway();
+    // Its supervisor, this process, lives and does not come: its address stays its own.
+    let new = machine.container(plan("new", vec![attachment("front", 0)]));
+    assert_ne!(new.address(), lost.address());
+    machine.kill_gateway();
+    let record = machine.run_dir().join("gateway-tenants.json");
+    let text = std::fs::read_to_string(&record).unwrap();
+    assert_eq!(text.matches("\"pid\"").count(), 2, "{text}");
+    let own = format!("\"pid\":{}", std::process::id());
+    std::fs::write(&record, text.replace(&own, "\"pid\":1")).unwrap();
+    let new = machine.container(plan("new", vec![attachment("front", 0)]));
+    assert_eq!(new.address(), lost.address());
 }
 
 #[test]
