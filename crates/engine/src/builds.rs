@@ -302,6 +302,7 @@ impl Steps<'_> {
             },
             wait_for_attach: false,
             seccomp: Seccomp::Default,
+            ids: None,
             after_exit: None,
             domainname: String::new(),
             dns: DnsPlan::default(),

@@ -80,6 +80,7 @@ pub(crate) fn plan(
         },
         wait_for_attach: request.wait_for_attach,
         seccomp: Seccomp::Default,
+        ids: None,
         domainname: String::new(),
         dns: DnsPlan::default(),
         exposed: Vec::new(),

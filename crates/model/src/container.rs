@@ -1,5 +1,6 @@
 //! A container as the runtime needs it: every default resolved, every path absolute.
 
+mod ids;
 mod isolation;
 mod limits;
 mod logging;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ContainerId, HealthCheck, NetworkPlan, Transport};
 
+pub use ids::{IdLine, IdMap, Ids};
 pub use isolation::{
     DEFAULT_CAPABILITIES, DevicePlan, IpcMode, Isolation, NamespaceMode, Seccomp, SeccompSource,
     UserMode,
@@ -90,6 +92,10 @@ pub struct ContainerPlan {
     /// Which system calls are allowed.
     #[serde(default)]
     pub seccomp: Seccomp,
+    /// A nested user namespace, as `isolation.user`, the user and the caller's ids have it;
+    /// the layers are then those made for it.
+    #[serde(default)]
+    pub ids: Option<Ids>,
     /// Program and arguments that the supervisor becomes once all is over (for
     /// `--rm`); the first word is an entry of our own binary, e.g. `__remove`.
     #[serde(default)]

@@ -79,6 +79,7 @@ fn plan(bench: &Bench, id: &ContainerId, name: &str) -> ContainerPlan {
         },
         wait_for_attach: false,
         seccomp: Seccomp::Default,
+        ids: None,
         after_exit: None,
         domainname: String::new(),
         dns: DnsPlan::default(),

@@ -165,6 +165,7 @@ fn plan(directory: &Path, argv: &[&str]) -> ContainerPlan {
         },
         wait_for_attach: false,
         seccomp: Seccomp::Default,
+        ids: None,
         after_exit: None,
         domainname: String::new(),
         dns: DnsPlan::default(),

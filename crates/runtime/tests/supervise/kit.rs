@@ -80,6 +80,7 @@ pub(crate) fn script(text: &str) -> Container {
         },
         wait_for_attach: false,
         seccomp: Seccomp::Default,
+        ids: None,
         after_exit: None,
         domainname: String::new(),
         dns: DnsPlan::default(),
