@@ -484,6 +484,7 @@ mod tests {
             started_at: String::new(),
             finished_at: jiff::Timestamp::now().to_string(),
             stopped_by_user: false,
+            lost: false,
             restarts: 0,
         };
         let shown = status(&Liveness::Exited(exit));

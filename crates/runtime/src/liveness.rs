@@ -6,9 +6,13 @@
 //! | free | yes | – | lost its supervisor: [`reap`] |
 //! | free | no | yes | has ended |
 //! | – | no | no | was never started, or is about to be |
+//!
+//! Where the machine went down with its supervisor, the runtime directory went as well:
+//! `running.json` beside the exit record then counts as `state.json`.
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,6 +28,8 @@ use crate::supervise::record::{self, RecordError};
 /// SIGKILL, and the exit code that comes of it.
 const KILL: i32 = 9;
 const KILLED: i32 = 137;
+/// Docker's word for an end that nobody has seen.
+const UNSEEN: i32 = 255;
 /// A killed process that takes longer sits in the kernel.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -64,6 +70,7 @@ pub fn observe(run_dir: &Path, exit: &Path) -> Result<Observed, LivenessError> {
         // An unreadable state cannot be the supervisor's last word either.
         (Ok(Some(_)) | Err(_), false) => Observed::Dead,
         (Err(e), true) => return Err(e.into()),
+        (Ok(None), false) if record::running_path(exit).exists() => Observed::Dead,
         (Ok(None), _) => match record::read_exit(exit)? {
             Some(exit) => Observed::Exited(exit),
             None => Observed::Created,
@@ -94,7 +101,22 @@ pub fn is_held(run_dir: &Path) -> Result<bool, LivenessError> {
 /// container and records the exit. Gives the record, or `None` if there was nothing to do.
 pub fn reap(run_dir: &Path, exit: &Path) -> Result<Option<ExitRecord>, LivenessError> {
     let path = record::lock_path(run_dir);
-    let file = match File::options().read(true).write(true).open(&path) {
+    let open = || {
+        let mut options = File::options();
+        options.read(true).write(true);
+        match options.open(&path) {
+            // The machine went down: nothing is left but the note beside the exit record.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && record::running_path(exit).exists() => {
+                std::fs::DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(run_dir)?;
+                options.create(true).truncate(false).open(&path)
+            }
+            other => other,
+        }
+    };
+    let file = match open() {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(RecordError::new("open", &path, e).into()),
@@ -113,35 +135,60 @@ pub(crate) fn reap_locked(
     exit: &Path,
 ) -> Result<Option<ExitRecord>, LivenessError> {
     let path = record::state_path(run_dir);
-    let state = match record::read_state(run_dir) {
-        Ok(None) => return Ok(None),
-        Ok(state) => state,
-        Err(_) => None,
+    let noted = record::read_running(exit);
+    let state = match (record::read_state(run_dir), noted) {
+        (Ok(None), Ok(None)) => return Ok(None),
+        (Ok(Some(state)), _) | (Ok(None) | Err(_), Ok(Some(state))) => Some(state),
+        _ => None,
     };
     if let Some(state) = &state {
         end_processes(state)?;
     }
     remove_cgroup(run_dir, exit);
-    let exit_record = ExitRecord {
-        code: KILLED,
+    let record = match recorded_already(exit, state.as_ref()) {
+        Some(record) => record,
+        None => {
+            let record = unseen_end(state)?;
+            let file = record::write_exit(exit, &record)?;
+            record::sync(exit, &file)?;
+            record
+        }
+    };
+    crate::supervise::socket::remove(run_dir);
+    for path in [path, record::running_path(exit)] {
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(RecordError::new("remove", &path, e).into());
+            }
+            _ => {}
+        }
+    }
+    Ok(Some(record))
+}
+
+/// The record of this very run, if its supervisor still got to write it.
+fn recorded_already(exit: &Path, state: Option<&RunState>) -> Option<ExitRecord> {
+    let record = record::read_exit(exit).ok()??;
+    let began = &state?.started_at;
+    (!began.is_empty() && record.finished_at >= *began).then_some(record)
+}
+
+fn unseen_end(state: Option<RunState>) -> Result<ExitRecord, LivenessError> {
+    let here = process::boot_id()?;
+    let (code, error) = match &state {
+        Some(state) if state.boot_id != here => (UNSEEN, "the machine went down"),
+        _ => (KILLED, "its supervisor was killed"),
+    };
+    Ok(ExitRecord {
+        code,
         oom_killed: false,
-        error: Some("its supervisor was killed".into()),
-        started_at: state
-            .as_ref()
-            .map_or(String::new(), |s| s.started_at.clone()),
+        error: Some(error.into()),
+        restarts: state.as_ref().map_or(0, |s| s.restarts),
+        started_at: state.map_or(String::new(), |s| s.started_at),
         finished_at: record::now(),
         stopped_by_user: false,
-        restarts: state.as_ref().map_or(0, |s| s.restarts),
-    };
-    let file = record::write_exit(exit, &exit_record)?;
-    record::sync(exit, &file)?;
-    crate::supervise::socket::remove(run_dir);
-    match std::fs::remove_file(&path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            Err(RecordError::new("remove", &path, e).into())
-        }
-        _ => Ok(Some(exit_record)),
-    }
+        lost: true,
+    })
 }
 
 /// Its name is the container's id, as is that of the directory of its records.
@@ -213,6 +260,48 @@ mod tests {
         assert_eq!(record.code, KILLED);
         assert_eq!(look(), Observed::Exited(record));
         assert_eq!(reap(dir.path(), &exit).unwrap(), None);
+    }
+
+    #[test]
+    fn a_run_that_the_machine_ended_is_known_from_its_note_alone() {
+        let (dir, exit) = container();
+        let run_dir = dir.path().join("run");
+        let look = || observe(&run_dir, &exit).unwrap();
+        let mut state = state(None);
+        state.boot_id = "another".into();
+        record::write_running(&exit, &state, true).unwrap();
+        assert_eq!(look(), Observed::Dead);
+        let record = reap(&run_dir, &exit).unwrap().unwrap();
+        assert_eq!((record.code, record.lost), (UNSEEN, true));
+        assert_eq!(record.started_at, state.started_at);
+        assert_eq!(look(), Observed::Exited(record.clone()));
+        assert_eq!(reap(&run_dir, &exit).unwrap(), None);
+        // A crash between the record and the note's removal: the record holds.
+        record::write_running(&exit, &state, false).unwrap();
+        let known = ExitRecord {
+            code: 3,
+            lost: false,
+            ..record
+        };
+        record::write_exit(&exit, &known).unwrap();
+        assert_eq!(look(), Observed::Dead);
+        assert_eq!(reap(&run_dir, &exit).unwrap(), Some(known.clone()));
+        assert_eq!(look(), Observed::Exited(known));
+    }
+
+    #[test]
+    fn a_process_of_another_boot_is_left_alone() {
+        let (dir, exit) = container();
+        File::create(record::lock_path(dir.path())).unwrap();
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let mut state = state(Some(process::of(child.id() as i32).unwrap()));
+        state.boot_id = "another".into();
+        record::write_state(dir.path(), &state).unwrap();
+        let record = reap(dir.path(), &exit).unwrap().unwrap();
+        assert_eq!(record.code, UNSEEN);
+        assert!(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

@@ -20,6 +20,10 @@ pub struct ExitRecord {
     /// Whether a user asked for the stop (restart policies then rest).
     #[serde(default)]
     pub stopped_by_user: bool,
+    /// Whether its supervisor was killed, or the machine with it: nobody was left to follow
+    /// the restart policy, which is still owed.
+    #[serde(default)]
+    pub lost: bool,
     /// Restarts by policy so far.
     #[serde(default)]
     pub restarts: u32,

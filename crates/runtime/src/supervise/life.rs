@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::ContainerPlan;
-use model::container::{ExitRecord, LogDriver, RunPhase, RunState};
+use model::container::{ExitRecord, LogDriver, RestartPolicy, RunPhase, RunState};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, FdFlags};
@@ -299,6 +299,12 @@ fn on_start(supervisor: &mut Supervisor) {
         peer.reply(&Reply::Started);
         peer.launcher = false;
     }
+    if supervisor.restarts.count == 0 {
+        let plan = &supervisor.plan;
+        let durable = plan.restart != RestartPolicy::No && plan.after_exit.is_none();
+        // Without it a power cut makes the container look as if it had never run.
+        let _ = record::write_running(&plan.paths.exit, &supervisor.state, durable);
+    }
 }
 
 /// Waits until a client is attached. Whoever started us and leaves without that, or
@@ -407,9 +413,11 @@ fn end(mut supervisor: Supervisor, code: i32, failure: Option<Failure>) -> i32 {
         started_at: std::mem::take(&mut supervisor.state.started_at),
         finished_at: record::now(),
         stopped_by_user: supervisor.stop.by_user,
+        lost: false,
         restarts: supervisor.state.restarts,
     };
     let file = record::write_exit(&paths.exit, &exit);
+    let _ = std::fs::remove_file(record::running_path(&paths.exit));
     supervisor.close_socket();
     // The order matters: a state without lock means a crash.
     let _ = std::fs::remove_file(record::state_path(&paths.run_dir));

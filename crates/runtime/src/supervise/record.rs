@@ -5,10 +5,13 @@
 //! <run_dir>/state.json  RunState, by rename; gone after an orderly end
 //! <run_dir>/ctl         the control socket; gone after an orderly end
 //! <exit>                ExitRecord, by rename; outlives everything
+//! running.json          beside it: the RunState of the start; gone after an orderly end
 //! ```
 //!
 //! A crash loses nothing but the exit record of that run; whoever next finds the lock
-//! free and `state.json` still there writes one (see [`crate::liveness`]).
+//! free and `state.json` still there writes one (see [`crate::liveness`]). Runtime
+//! directories do not outlive the machine: then `running.json` stands for the state. It
+//! survives a power cut, too, if the container has a restart policy.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -51,6 +54,26 @@ pub(crate) fn state_path(run_dir: &Path) -> PathBuf {
     run_dir.join("state.json")
 }
 
+/// Path of the note that a run has begun.
+pub(crate) fn running_path(exit: &Path) -> PathBuf {
+    exit.with_file_name("running.json")
+}
+
+/// Notes that a run has begun; `durable` if a power cut may not take the note away.
+pub(crate) fn write_running(exit: &Path, state: &RunState, durable: bool) -> Result<(), RecordError> {
+    let path = running_path(exit);
+    let file = write(&path, state)?;
+    match durable {
+        true => sync(&path, &file),
+        false => Ok(()),
+    }
+}
+
+/// The note of a run that has begun and, as far as is known, not ended.
+pub(crate) fn read_running(exit: &Path) -> Result<Option<RunState>, RecordError> {
+    read(&running_path(exit))
+}
+
 /// Reads the state of a running container; `None` when there is none.
 pub fn read_state(run_dir: &Path) -> Result<Option<RunState>, RecordError> {
     read(&state_path(run_dir))
@@ -72,6 +95,7 @@ pub fn read_exit(path: &Path) -> Result<Option<ExitRecord>, RecordError> {
             started_at: String::new(),
             finished_at: String::new(),
             stopped_by_user: false,
+            lost: false,
             restarts: 0,
         })),
         other => other,
