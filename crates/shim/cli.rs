@@ -78,12 +78,21 @@ enum Command {
     Start(commands::start::StartArgs),
     Stop(commands::stop::StopArgs),
     Kill(commands::kill::KillArgs),
+    Restart(commands::restart::RestartArgs),
+    Pause(commands::pause::PauseArgs),
+    Unpause(commands::pause::UnpauseArgs),
     Rm(commands::rm::RmArgs),
+    Rename(commands::rename::RenameArgs),
+    Wait(commands::wait::WaitArgs),
     Ps(commands::ps::PsArgs),
     Logs(commands::logs::LogsArgs),
     Exec(commands::exec::ExecArgs),
     Attach(commands::attach::AttachArgs),
     Inspect(commands::inspect::InspectArgs),
+    Port(commands::port::PortArgs),
+    Cp(commands::cp::CpArgs),
+    Diff(commands::diff::DiffArgs),
+    Commit(commands::commit::CommitArgs),
     Export(commands::export::ExportArgs),
     Build(commands::build::BuildArgs),
     Pull(commands::pull::PullArgs),
@@ -188,7 +197,11 @@ impl Command {
             Self::Run(_)
             | Self::Create(_)
             | Self::Start(_)
+            | Self::Restart(_)
             | Self::Rm(_)
+            | Self::Cp(_)
+            | Self::Diff(_)
+            | Self::Commit(_)
             | Self::Export(_)
             | Self::Build(_)
             | Self::Pull(_)
@@ -214,7 +227,16 @@ impl Command {
             Self::Start(args) => commands::start::run(&args, host),
             Self::Stop(args) => commands::stop::run(&args, host),
             Self::Kill(args) => commands::kill::run(&args, host),
+            Self::Restart(args) => commands::restart::run(&args, host),
+            Self::Pause(args) => commands::pause::run(&args, host),
+            Self::Unpause(args) => commands::pause::run_unpause(&args, host),
             Self::Rm(args) => commands::rm::run(&args, host),
+            Self::Rename(args) => commands::rename::run(&args, host),
+            Self::Wait(args) => commands::wait::run(&args, host),
+            Self::Port(args) => commands::port::run(&args, host),
+            Self::Cp(args) => commands::cp::run(&args, host),
+            Self::Diff(args) => commands::diff::run(&args, host),
+            Self::Commit(args) => commands::commit::run(&args, host),
             Self::Ps(args) => commands::ps::run(&args, host),
             Self::Logs(args) => commands::logs::run(&args, host),
             Self::Exec(args) => commands::exec::run(&args, host),

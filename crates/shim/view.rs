@@ -82,6 +82,7 @@ pub(crate) fn ps_row(container: &ContainerView, full: bool) -> Value {
 pub(crate) fn status(observed: &Liveness) -> String {
     match observed {
         Liveness::Created => "Created".into(),
+        Liveness::Exited(_) if observed.status() == "created" => "Created".into(),
         Liveness::Exited(exit) => {
             let when = elapsed(&exit.finished_at)
                 .map(|t| format!(" {t} ago"))
@@ -94,6 +95,7 @@ pub(crate) fn status(observed: &Liveness) -> String {
         Liveness::Running(state) => {
             let up = elapsed(&state.started_at).unwrap_or_else(|| "Less than a second".into());
             match &state.health {
+                _ if observed.status() == "paused" => format!("Up {up} (Paused)"),
                 Some(health) if health.status == model::health::HealthStatus::Starting => {
                     format!("Up {up} (health: starting)")
                 }
@@ -130,6 +132,23 @@ pub(crate) fn ports(container: &ContainerView) -> String {
             .map(move |outside| format!("{outside}->{inside}"))
     });
     shown.collect::<Vec<_>>().join(", ")
+}
+
+/// Published ports while it runs: the port inside, and where it is on the host.
+pub(crate) fn published(container: &ContainerView) -> Vec<(String, String)> {
+    let Liveness::Running(state) = &container.observed else {
+        return Vec::new();
+    };
+    let published = state.network.iter().flat_map(|ready| &ready.published);
+    let mut out: Vec<_> = published
+        .flat_map(|port| {
+            let inside = format!("{}/{}", port.container_port, port.transport.as_str());
+            let addresses = host_addresses(port).into_iter();
+            addresses.map(move |outside| (inside.clone(), outside))
+        })
+        .collect();
+    out.sort();
+    out
 }
 
 fn host_addresses(port: &PublishedPort) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use model::container::{ExitRecord, ProcessPlan, RunState};
+use model::container::{ExitRecord, ProcessPlan, RunPhase, RunState};
 use model::{ContainerPlan, MountKind, NetworkMode};
 use runtime::attach::{Client, ClientError};
 use runtime::liveness::Observed;
@@ -15,6 +15,7 @@ use crate::{Engine, Error, ExecRequest, Result};
 
 /// How long a supervisor whose container has ended may take to end itself.
 const SUPERVISOR_PATIENCE: Duration = Duration::from_secs(10);
+const KILL: i32 = 9;
 
 /// What a container does.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,9 +36,10 @@ impl Liveness {
 
     /// Docker's word for it.
     pub fn status(&self) -> &'static str {
-        use model::container::RunPhase;
         match self {
             Self::Created => "created",
+            // As docker has it, one that never came to life was only made.
+            Self::Exited(exit) if exit.started_at.is_empty() && exit.error.is_some() => "created",
             Self::Exited(_) => "exited",
             Self::Running(state) => match state.phase {
                 RunPhase::Created => "created",
@@ -124,7 +126,15 @@ impl Engine {
         };
         loop {
             match runtime::liveness::observe(&run_dir, &exit).map_err(failed)? {
-                Observed::Running(state) => return Ok(Liveness::Running(state)),
+                Observed::Running(mut state) => {
+                    if state.phase == RunPhase::Running
+                        && let Some(init) = state.init
+                        && runtime::freezer::is_frozen(init.pid, &record.id)
+                    {
+                        state.phase = RunPhase::Paused;
+                    }
+                    return Ok(Liveness::Running(state));
+                }
                 Observed::Exited(exit) => return Ok(Liveness::Exited(exit)),
                 Observed::Created => return Ok(Liveness::Created),
                 // `None`: somebody else is just doing it.
@@ -138,7 +148,9 @@ impl Engine {
 
     /// Starts a container in the background; one that runs is left alone.
     pub fn start(&self, record: &ContainerRecord) -> Result<()> {
-        if self.observe(record)?.is_alive() {
+        let observed = self.observe(record)?;
+        self.refuse_paused(record, &observed)?;
+        if observed.is_alive() {
             return Ok(());
         }
         match self.launch(record)?.started() {
@@ -151,8 +163,17 @@ impl Engine {
 
     /// Starts a container's supervisor.
     pub fn launch(&self, record: &ContainerRecord) -> Result<Launched> {
+        let lock = self.store.containers().lock(&record.id)?;
+        self.launch_locked(record, lock)
+    }
+
+    /// As [`Engine::launch`], for the holder of the container's lock.
+    pub(crate) fn launch_locked(
+        &self,
+        record: &ContainerRecord,
+        lock: store::containers::ContainerLock,
+    ) -> Result<Launched> {
         let containers = self.store.containers();
-        let lock = containers.lock(&record.id)?;
         let plan = containers.plan(&record.id)?;
         std::fs::create_dir_all(&plan.paths.run_dir).map_err(|source| Error::File {
             act: "create",
@@ -160,6 +181,7 @@ impl Engine {
             source,
         })?;
         self.wait_for_supervisor(record, &plan)?;
+        forget_volatile(&plan);
         let gateway = match &plan.network {
             NetworkMode::Gateway(_) => Some(self.ensure_gateway()?),
             NetworkMode::Container { run_dir } => {
@@ -230,7 +252,7 @@ impl Engine {
             .map_err(|error| self.failed_to("connect to", record, error.into()))
     }
 
-    fn not_running(&self, record: &ContainerRecord) -> Error {
+    pub(crate) fn not_running(&self, record: &ContainerRecord) -> Error {
         Error::State {
             name: record.name.clone(),
             state: "not running".into(),
@@ -247,6 +269,9 @@ impl Engine {
     ) -> Result<()> {
         if !self.observe(record)?.is_alive() {
             return Ok(());
+        }
+        if signal != Some(KILL) {
+            self.thaw_if_paused(record)?;
         }
         let run_dir = self.settings.container_run_dir(&record.id);
         let exit = self.store.containers().dir(&record.id).join("exit.json");
@@ -265,7 +290,12 @@ impl Engine {
         }
         let run_dir = self.settings.container_run_dir(&record.id);
         runtime::control::kill(&run_dir, signal)
-            .map_err(|error| self.failed_to("signal", record, error.into()))
+            .map_err(|error| self.failed_to("signal", record, error.into()))?;
+        // What asks a container to end must reach it.
+        if self.plan(record)?.stop.signal == signal {
+            self.thaw_if_paused(record)?;
+        }
+        Ok(())
     }
 
     /// The exit code of a container that has ended.
@@ -295,14 +325,20 @@ impl Engine {
             drop(lock);
             if !force {
                 let hint = format!("stop it first, or use `shim rm -f {}`", record.name);
+                let state = self.observe(record)?.status();
                 return Err(Error::State {
                     name: record.name.clone(),
-                    state: "running".into(),
+                    state: if state == "paused" {
+                        "paused"
+                    } else {
+                        "running"
+                    }
+                    .into(),
                     hint: Some(hint),
                 });
             }
             // No restart policy brings it back: the user asked for its end.
-            self.stop(record, Some(9), Some(Duration::ZERO))?;
+            self.stop(record, Some(KILL), Some(Duration::ZERO))?;
         };
         use store::Error::{InUse, NoContainer, NoVolume};
         let gone = |result: store::Result<()>| match result {
@@ -326,7 +362,9 @@ impl Engine {
 
     /// Executes a process in a running container; `None` if it is left in the background.
     pub fn exec(&self, record: &ContainerRecord, request: &ExecRequest) -> Result<Option<Client>> {
-        let Liveness::Running(state) = self.observe(record)? else {
+        let observed = self.observe(record)?;
+        self.refuse_paused(record, &observed)?;
+        let Liveness::Running(state) = observed else {
             return Err(self.not_running(record));
         };
         let plan = self.plan(record)?;
@@ -359,7 +397,8 @@ impl Engine {
                 let overlay = sys::mount::Overlay {
                     lower: &root.layers,
                     upper: Some((&root.upper, &root.work)),
-                    volatile: root.volatile,
+                    // Its mark would keep the container from being started.
+                    volatile: false,
                 };
                 sys::mount::overlay(overlay, sys::mount::Attributes::default())?
             }
@@ -376,7 +415,7 @@ impl Engine {
         Ok(sys::mount::clone_root(pidfd.as_fd())?)
     }
 
-    fn failed_to(
+    pub(crate) fn failed_to(
         &self,
         act: &'static str,
         record: &ContainerRecord,
@@ -418,6 +457,15 @@ fn failed_start(act: &'static str, record: &ContainerRecord, error: ClientError)
             code: 125,
             hint: None,
         },
+    }
+}
+
+/// An overlay that never syncs leaves a mark that forbids to mount it again, for fear of a
+/// power cut (kernel: Documentation/filesystems/overlayfs.rst, "Volatile mount"). Here the
+/// container has ended since, and nothing else has.
+fn forget_volatile(plan: &ContainerPlan) {
+    if plan.rootfs.volatile {
+        let _ = std::fs::remove_dir_all(plan.rootfs.work.join("work/incompat"));
     }
 }
 

@@ -88,6 +88,7 @@ impl Engine {
                 },
                 layers: image.layers.clone(),
                 command: plan.process.argv.clone(),
+                config: crate::run_config::run_config(request, &image.config, &plan),
                 labels: request.labels.iter().cloned().collect(),
                 auto_remove: request.auto_remove,
                 anonymous_volumes: anonymous.all.clone(),

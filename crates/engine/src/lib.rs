@@ -5,30 +5,40 @@
 //! outcome come out.
 
 mod builds;
+mod commit;
 mod container_plan;
 mod containers;
+mod copy;
 mod create;
+mod diff;
 mod error;
 mod gateway;
 mod images;
+mod lifecycle;
 mod logs;
 mod names;
 pub mod project;
 mod removal;
 mod request;
+mod run_config;
 mod settings;
 pub mod signals;
 mod threads;
+mod tree;
 
 use store::Store;
 
 pub use build::StepNetwork;
 pub use builds::{BuildCommand, DockerfileSource};
+pub use commit::CommitRequest;
 pub use containers::{ContainerView, Launched, Liveness};
+pub use copy::{Copied, CopyOptions, CopyPath};
 pub use create::DEFAULT_NETWORK;
+pub use diff::{Change, ChangeKind};
 pub use error::{Error, Result};
 pub use gateway::{GATEWAY_ENTRY, run_gateway};
 pub use images::{Credentials, RegistryConfig, remove_login, store_login};
+pub use lifecycle::{UpdateRequest, WaitCondition};
 pub use logs::{LogLine, LogQuery, parse_time};
 pub use removal::{REMOVE_ENTRY, run_removal};
 pub use request::{

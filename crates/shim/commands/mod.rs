@@ -2,9 +2,12 @@
 
 pub(crate) mod attach;
 pub(crate) mod build;
+pub(crate) mod commit;
 pub(crate) mod compose;
 pub(crate) mod config;
+pub(crate) mod cp;
 pub(crate) mod create;
+pub(crate) mod diff;
 pub(crate) mod down;
 pub(crate) mod exec;
 pub(crate) mod export;
@@ -20,10 +23,14 @@ pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod logs;
 pub(crate) mod network;
+pub(crate) mod pause;
+pub(crate) mod port;
 pub(crate) mod project;
 pub(crate) mod ps;
 pub(crate) mod pull;
 pub(crate) mod push;
+pub(crate) mod rename;
+pub(crate) mod restart;
 pub(crate) mod rm;
 pub(crate) mod rmi;
 pub(crate) mod run;
@@ -34,6 +41,7 @@ pub(crate) mod tag;
 pub(crate) mod up;
 pub(crate) mod version;
 pub(crate) mod volume;
+pub(crate) mod wait;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -45,8 +45,8 @@ pub(crate) fn run(args: &RunArgs, host: &Host) -> Result<ExitCode, CliError> {
         Ok(None) => super::print(&format!("{}\n", record.id)),
         Ok(Some(code)) => Ok(code),
         Err(error) => {
-            // What never ran has nothing to look at, and would keep its name.
-            if request.auto_remove || error.kind == Kind::NotStarted {
+            // As docker has it, one that did not come to life stays, to be looked at.
+            if request.auto_remove {
                 let _ = engine.remove(&record, true, true);
                 let _ = engine.gateway_may_end();
             }

@@ -45,7 +45,10 @@ pub struct ContainerRecord {
     pub layers: Vec<Digest>,
     /// Program and arguments, for display.
     pub command: Vec<String>,
-    /// Labels, compose's among them.
+    /// What docker calls its `Config`: the image's, with what the request changed.
+    #[serde(default)]
+    pub config: model::image::RunConfig,
+    /// Labels, compose's among them; not the image's, which must not steer us.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
     /// Whether it goes when it ends.

@@ -106,6 +106,7 @@ fn record(bench: &Bench, image: &Image, name: &str, durable: bool) -> ContainerR
         },
         layers: image.layers.clone(),
         command: vec!["true".into()],
+        config: Default::default(),
         labels: BTreeMap::new(),
         auto_remove: !durable,
         anonymous_volumes: Vec::new(),

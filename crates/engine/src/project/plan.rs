@@ -531,6 +531,7 @@ volumes: { data: }
             },
             layers: Vec::new(),
             command: Vec::new(),
+            config: Default::default(),
             labels: [(labels::SERVICE.to_owned(), service.to_owned())].into(),
             auto_remove: false,
             anonymous_volumes: Vec::new(),
