@@ -10,8 +10,9 @@ use model::container::{ProcessPlan, ProcessRef};
 use rustix::fs::OFlags;
 use rustix::process::{Pid, WaitOptions};
 use sys::ns::Kind;
-use sys::process::Fork;
+use sys::process::{Birth, Fork};
 
+use crate::cgroup::Place;
 use crate::confine::{ConfineError, Confinement};
 use crate::identity::{self, User};
 use crate::program::{Failure, Program};
@@ -99,7 +100,7 @@ pub fn exec(
     let mut streams = Streams::new(stdio, || new_terminal(&root), user.uid)?;
     let (listener, report) = pipe()?;
     let entry = Entry {
-        members: crate::cgroup::open_members(&target.plan.id),
+        place: crate::cgroup::place_of(target.init.pid, &target.plan.id)?,
         pidfd,
         cwd: process.cwd.clone(),
         user,
@@ -167,8 +168,8 @@ fn reap(pid: i32) {
 
 /// All that the new process needs on its way in.
 struct Entry {
-    /// The cgroup's list of members, where the container has a cgroup.
-    members: Option<OwnedFd>,
+    /// The container's cgroups.
+    place: Place,
     pidfd: OwnedFd,
     cwd: String,
     user: User,
@@ -184,14 +185,14 @@ impl Entry {
     /// Without a number, the reason is on its way over the report pipe.
     fn fork(&self, streams: &Streams) -> sys::Result<Option<i32>> {
         let (answer, tell) = pipe()?;
-        match sys::process::fork()? {
-            Fork::Child => {
+        match sys::process::fork_into(&[], self.place.directory())? {
+            Birth::Child => {
                 if let Err(error) = self.between(streams, &tell) {
                     Failure::Other(describe(&error)).send(&self.report);
                 }
                 sys::process::exit_now(0)
             }
-            Fork::Parent(between) => {
+            Birth::Parent(between, _) => {
                 drop(tell);
                 let mut number = String::new();
                 let read = std::fs::File::from(answer).read_to_string(&mut number);
@@ -203,10 +204,7 @@ impl Entry {
     }
 
     fn between(&self, streams: &Streams, tell: &OwnedFd) -> sys::Result<()> {
-        if let Some(members) = &self.members {
-            rustix::io::write(members, b"0")
-                .map_err(|errno| sys::Error::new("join", "the container's cgroup", errno))?;
-        }
+        self.place.admit(0)?;
         let kinds = [
             Kind::Mount,
             Kind::Pid,

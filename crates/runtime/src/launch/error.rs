@@ -23,6 +23,9 @@ pub enum StartError {
     /// The root file system cannot be set up.
     #[error(transparent)]
     Rootfs(#[from] crate::rootfs::RootfsError),
+    /// A limit is not in force.
+    #[error(transparent)]
+    Limit(#[from] crate::cgroup::LimitError),
     /// The gateway refused.
     #[error("{message}")]
     Network {
@@ -62,6 +65,7 @@ impl StartError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Network { hint, .. } => hint.clone(),
+            Self::Limit(error) => error.hint(),
             _ => None,
         }
     }

@@ -139,7 +139,7 @@ impl<'a> Setup<'a> {
         let (network, (mut root, terminals)) = (network?, root?);
         mount_etc(&mut root, plan, &network, rootless)?;
         let user = identity::resolve(&root, &plan.process.user)?;
-        let place = crate::cgroup::prepare(&plan.id, rootless)?;
+        let place = crate::cgroup::prepare(plan)?;
         Ok(Self {
             plan,
             rootless,
@@ -181,6 +181,8 @@ impl<'a> Setup<'a> {
             }
             Birth::Parent(pid, pidfd) => (pid, pidfd),
         };
+        // While it mounts its file systems.
+        self.place.admit(pid)?;
         // The container has its own copy of these mounts. Ours would keep the upper
         // directory busy, and a restart mounts anew.
         sys::mount::detach(&rootfs_of(plan))?;

@@ -54,6 +54,8 @@ pub(crate) struct Supervisor {
     pub(crate) stop: Stop,
     /// How the first process ended, until that is dealt with.
     pub(crate) ended: Option<i32>,
+    /// Whether the kernel killed one of the last run's processes for lack of memory.
+    pub(crate) oom_killed: bool,
     /// Readable after SIGTERM.
     pub(crate) term: UnixStream,
     /// When the memory that only the start needed is given back.
@@ -139,6 +141,7 @@ impl Supervisor {
             window: None,
             stop: Stop::default(),
             ended: None,
+            oom_killed: false,
             term,
             trim_at: None,
             small: false,

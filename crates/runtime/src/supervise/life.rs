@@ -382,6 +382,7 @@ fn again_after(supervisor: &mut Supervisor, code: i32) -> Option<Moment> {
     if let Some(health) = supervisor.health.take() {
         health.abandon();
     }
+    supervisor.oom_killed = crate::cgroup::oom_killed(&supervisor.plan.id);
     launch::clean_up(&supervisor.plan);
     let now = clock::now();
     let ran = now.saturating_sub(supervisor.run_began);
@@ -408,7 +409,7 @@ fn end(mut supervisor: Supervisor, code: i32, failure: Option<Failure>) -> i32 {
     let paths = supervisor.plan.paths.clone();
     let exit = ExitRecord {
         code,
-        oom_killed: false,
+        oom_killed: supervisor.oom_killed,
         error: failure.as_ref().map(|f| f.message.clone()),
         started_at: std::mem::take(&mut supervisor.state.started_at),
         finished_at: record::now(),
