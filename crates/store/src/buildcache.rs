@@ -27,7 +27,11 @@ impl BuildCache<'_> {
 
     /// What a step made, if it is known.
     pub fn get(&self, key: &Digest) -> Result<Option<Value>> {
-        record::read_value(&self.path(key))
+        // A damaged record is none: the step is taken anew, and writes another.
+        match record::read_value(&self.path(key)) {
+            Err(error) if error.is_damage() => Ok(None),
+            other => other,
+        }
     }
 
     /// Remembers what a step made. Not durable by itself: a power cut may lose it.

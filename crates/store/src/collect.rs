@@ -27,12 +27,15 @@ pub struct Collected {
 
 impl Store {
     /// Removes unreferenced blobs and layers. `None` if another command is busy with
-    /// references: then a later collection does it.
+    /// references, or a record is damaged, of which nobody knows what it refers to: then
+    /// a later collection does it.
     pub fn collect(&self) -> Result<Option<Collected>> {
         let Some(_lock) = FileLock::try_exclusive(&self.root().join("lock"))? else {
             return Ok(None);
         };
-        let kept = self.kept()?;
+        let Some(kept) = self.kept()? else {
+            return Ok(None);
+        };
         let mut collected = Collected::default();
         let blobs = self.root().join("blobs/sha256");
         for path in unreferenced(&blobs, &kept)? {
@@ -50,9 +53,12 @@ impl Store {
 
     /// Every digest that something refers to: manifests, configurations, compressed
     /// layers, diff ids and chain ids. They cannot be mistaken for each other.
-    fn kept(&self) -> Result<HashSet<Digest>> {
+    fn kept(&self) -> Result<Option<HashSet<Digest>>> {
         let mut kept = HashSet::new();
-        for manifest in self.images().manifests()? {
+        let Some(manifests) = self.images().manifests()? else {
+            return Ok(None);
+        };
+        for manifest in manifests {
             // An image that cannot be read keeps what can be read of it.
             if let Ok(image) = self.images().load(&manifest) {
                 kept.insert(image.id);
@@ -62,7 +68,11 @@ impl Store {
             }
             kept.insert(manifest);
         }
-        for container in self.containers().list()? {
+        let (containers, damaged) = self.containers().read_all()?;
+        if !damaged.is_empty() {
+            return Ok(None);
+        }
+        for container in containers {
             kept.insert(container.image.id);
             kept.insert(container.image.digest);
             kept.extend(crate::layers::chain_ids(&container.layers));
@@ -71,12 +81,12 @@ impl Store {
         for (_, value) in self.build_cache().list()? {
             mentioned(&value, &mut kept);
         }
-        Ok(kept)
+        Ok(Some(kept))
     }
 }
 
 /// Collects every digest in a JSON value.
-fn mentioned(value: &Value, kept: &mut HashSet<Digest>) {
+pub(crate) fn mentioned(value: &Value, kept: &mut HashSet<Digest>) {
     match value {
         Value::String(text) => kept.extend(text.parse::<Digest>()),
         Value::Array(items) => items.iter().for_each(|v| mentioned(v, kept)),

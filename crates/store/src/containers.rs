@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sys::fs::FileLock;
 
 use crate::record::{self, check_name};
-use crate::root::{make_dirs, random_hex};
+use crate::root::{boot_id, make_dirs, random_hex};
 use crate::{Error, Result, Store};
 
 /// `containers/` and `names/`.
@@ -68,6 +68,23 @@ pub const RECORD_VERSION: u32 = 1;
 /// The layout of [`ContainerPlan`] that we write.
 const PLAN_VERSION: u32 = 1;
 
+/// The boot that a container was made in which does not outlive it.
+const BOOT: &str = "boot";
+
+/// What a container's plan says, read for what it uses.
+pub(crate) struct PlanFile {
+    pub(crate) id: ContainerId,
+    name: String,
+    /// The text of a plan that cannot be read.
+    pub(crate) plan: std::result::Result<Box<ContainerPlan>, String>,
+}
+
+impl PlanFile {
+    pub(crate) fn display(&self) -> String {
+        format!("{} ({})", self.id.short(), self.name)
+    }
+}
+
 /// Holds a container's lock while it lives.
 #[derive(Debug)]
 #[must_use]
@@ -120,6 +137,10 @@ impl Containers<'_> {
             record,
             record.durable,
         )?;
+        if !record.durable {
+            let boot = temp.path().join(BOOT);
+            record::write_bytes(self.store, &boot, boot_id().as_bytes(), false)?;
+        }
 
         let _names = self.names_lock()?;
         self.claim(&record.name, &record.id)?;
@@ -201,17 +222,71 @@ impl Containers<'_> {
         record::remove(&self.claim_path(&old)).map(drop)
     }
 
-    /// All containers, the youngest first.
+    /// All containers, the youngest first. Of damaged records the user is told.
     pub fn list(&self) -> Result<Vec<ContainerRecord>> {
-        let mut found = Vec::new();
-        for name in record::names(&self.store.root().join("containers"))? {
-            let Ok(id) = name.parse() else { continue };
+        let (found, damaged) = self.read_all()?;
+        damaged.iter().for_each(|error| self.store.damaged(error));
+        Ok(found)
+    }
+
+    /// All containers, and the records that are damaged.
+    pub(crate) fn read_all(&self) -> Result<(Vec<ContainerRecord>, Vec<Error>)> {
+        let (mut found, mut damaged) = (Vec::new(), Vec::new());
+        for id in self.ids()? {
             match self.get(&id) {
                 Err(Error::NoContainer(_)) => {}
+                Err(error) if error.is_damage() => damaged.push(error),
                 other => found.push(other?),
             }
         }
         found.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
+        Ok((found, damaged))
+    }
+
+    /// Those that are there; what did not outlive its boot goes first.
+    fn ids(&self) -> Result<Vec<ContainerId>> {
+        let names = record::names(&self.store.root().join("containers"))?;
+        let mut ids: Vec<ContainerId> = names.iter().filter_map(|n| n.parse().ok()).collect();
+        ids.retain(|id| !self.is_of_an_earlier_boot(id) || self.forget(id).is_err());
+        Ok(ids)
+    }
+
+    fn is_of_an_earlier_boot(&self, id: &ContainerId) -> bool {
+        let boot = boot_id();
+        match sys::fs::read_limited(&self.dir(id).join(BOOT), 64) {
+            Ok(Some(bytes)) => !boot.is_empty() && bytes != boot.as_bytes(),
+            _ => false,
+        }
+    }
+
+    /// Removes a container that cannot run any more, and its anonymous volumes.
+    fn forget(&self, id: &ContainerId) -> Result<()> {
+        let volumes = self.get(id).map(|record| record.anonymous_volumes);
+        for name in volumes.unwrap_or_default() {
+            // One that another container mounts is that one's now.
+            let _ = self.store.volumes().remove_with(&name, id);
+        }
+        self.remove(id)
+    }
+
+    /// The plans of all containers.
+    pub(crate) fn plan_files(&self) -> Result<Vec<PlanFile>> {
+        let mut found = Vec::new();
+        for id in self.ids()? {
+            let (name, plan) = match self.plan(&id) {
+                Ok(plan) => (plan.name.clone(), Ok(Box::new(plan))),
+                Err(error) if error.is_damage() => {
+                    let path = self.dir(&id).join("config.json");
+                    let bytes = std::fs::read(path).unwrap_or_default();
+                    let text = String::from_utf8_lossy(&bytes).into_owned();
+                    ("damaged".to_owned(), Err(text))
+                }
+                // A container that goes meanwhile uses nothing.
+                Err(Error::NoContainer(_)) => continue,
+                Err(error) => return Err(error),
+            };
+            found.push(PlanFile { id, name, plan });
+        }
         Ok(found)
     }
 
@@ -257,6 +332,23 @@ impl Containers<'_> {
         }
     }
 
+    /// The only container whose id begins so, or whose name it is, though its record may
+    /// be damaged.
+    pub fn find_damaged(&self, text: &str) -> Result<ContainerId> {
+        if check_name("container", text).is_ok()
+            && let Some(id) = self.claimed(text)?
+            && self.dir(&id).exists()
+        {
+            return Ok(id);
+        }
+        let mut ids = self.ids()?;
+        ids.retain(|id| !text.is_empty() && id.as_str().starts_with(text));
+        match ids.len() {
+            1 => Ok(ids.remove(0)),
+            _ => Err(Error::NoContainer(text.to_owned())),
+        }
+    }
+
     fn lock_path(&self, id: &ContainerId) -> Result<PathBuf> {
         let dir = self.dir(id);
         match dir.exists() {
@@ -282,11 +374,15 @@ impl Containers<'_> {
     pub fn remove(&self, id: &ContainerId) -> Result<()> {
         let record = self.get(id);
         let _names = self.names_lock()?;
-        // A damaged record must not keep its container for ever.
-        if let Ok(record) = &record
-            && self.claimed(&record.name)?.as_ref() == Some(id)
-        {
-            record::remove(&self.claim_path(&record.name))?;
+        let names = match &record {
+            Ok(record) => vec![record.name.clone()],
+            // A damaged record must not keep its container, nor its name, for ever.
+            Err(_) => record::names(&self.store.root().join("names"))?,
+        };
+        for name in names.iter().filter(|name| !name.starts_with('.')) {
+            if self.claimed(name)?.as_ref() == Some(id) {
+                record::remove(&self.claim_path(name))?;
+            }
         }
         match self.dir(id).exists() {
             true => self.store.discard(&self.dir(id)),

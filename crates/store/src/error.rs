@@ -150,6 +150,15 @@ pub enum Error {
         /// Who needs it.
         by: String,
     },
+    /// An image whose documents cannot be read.
+    #[error("image {} is damaged", id.short())]
+    DamagedImage {
+        /// Its id.
+        id: Digest,
+        /// What is wrong.
+        #[source]
+        source: Box<Self>,
+    },
     /// No container of this name or id.
     #[error("no such container: {0}")]
     NoContainer(String),
@@ -200,9 +209,25 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it is one object's record that is at fault, not the store.
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Record { .. } | Self::RecordVersion { .. } | Self::DamagedImage { .. }
+        )
+    }
+
     /// What the user can do, where there is something.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::Record { path, .. } => return mending(path),
+            Self::RecordVersion { .. } => "use the program that wrote it".into(),
+            Self::DamagedImage { id, .. } => {
+                format!(
+                    "remove it with `shim rmi -f {}`, and pull or build it again",
+                    id.short()
+                )
+            }
             Self::Format { .. } => "use the program that made it, or another --root".into(),
             Self::NameTaken { name, .. } => {
                 format!("remove it with `shim rm {name}`, or choose another name")
@@ -225,4 +250,32 @@ impl Error {
             _ => return None,
         })
     }
+}
+
+/// How to get rid of a damaged record, by where it is.
+fn mending(path: &std::path::Path) -> Option<String> {
+    let mut above = path.ancestors().skip(1);
+    let (parent, grand) = (above.next()?, above.next()?);
+    let name = |path: &std::path::Path| path.file_name().map(|n| n.to_string_lossy().into_owned());
+    let (parent, grand) = (name(parent)?, name(grand)?);
+    let stem = path.file_stem()?.to_string_lossy().into_owned();
+    Some(match (grand.as_str(), parent.as_str()) {
+        ("containers", id) => {
+            let short: String = id.chars().take(12).collect();
+            format!("remove the container with `shim rm -f {short}`")
+        }
+        ("volumes", volume) => {
+            format!(
+                "`shim volume create {volume}` records the volume anew; its files are untouched"
+            )
+        }
+        (_, "networks") => format!("remove the network with `shim network rm {stem}`"),
+        ("images", "ids") => {
+            let short: String = stem.chars().take(12).collect();
+            format!("remove the image with `shim rmi -f {short}`, and pull or build it again")
+        }
+        ("images", _) => format!("remove {}, and pull or tag the image again", path.display()),
+        ("projects", _) => "the next `shim up` of the project writes it anew".into(),
+        _ => format!("remove {}", path.display()),
+    })
 }

@@ -187,7 +187,10 @@ impl Images<'_> {
         let mut found = Vec::new();
         for name in record::names(&dir)? {
             // One that goes meanwhile is none.
-            found.extend(record::read::<RefRecord>(&dir.join(name), VERSION)?);
+            found.extend(
+                self.store
+                    .whole(record::read::<RefRecord>(&dir.join(name), VERSION))?,
+            );
         }
         found.sort_by(|a, b| a.reference.cmp(&b.reference));
         Ok(found)
@@ -197,17 +200,26 @@ impl Images<'_> {
         let dir = self.store.root().join("images/ids");
         let mut found = Vec::new();
         for name in record::names(&dir)? {
-            found.extend(record::read::<IdRecord>(&dir.join(name), VERSION)?);
+            found.extend(
+                self.store
+                    .whole(record::read::<IdRecord>(&dir.join(name), VERSION))?,
+            );
         }
         Ok(found)
     }
 
-    /// Digests of all manifests that a name or an image record keeps.
-    pub(crate) fn manifests(&self) -> Result<Vec<Digest>> {
-        let names = self.refs()?.into_iter().map(|r| r.manifest);
-        Ok(names
-            .chain(self.ids()?.into_iter().map(|i| i.manifest))
-            .collect())
+    /// Digests of all manifests that a name or an image record keeps; `None` if there is
+    /// a damaged record, which may keep any.
+    pub(crate) fn manifests(&self) -> Result<Option<Vec<Digest>>> {
+        let (refs, ids) = (self.refs()?, self.ids()?);
+        let count = |dir: &str| record::names(&self.store.root().join("images").join(dir));
+        if count("refs")?.len() > refs.len() || count("ids")?.len() > ids.len() {
+            return Ok(None);
+        }
+        let names = refs.into_iter().map(|r| r.manifest);
+        Ok(Some(
+            names.chain(ids.into_iter().map(|i| i.manifest)).collect(),
+        ))
     }
 
     /// All images, the youngest first.
@@ -215,7 +227,17 @@ impl Images<'_> {
         let refs = self.refs()?;
         let mut found = Vec::new();
         for known in self.ids()? {
-            let image = self.load(&known.manifest)?;
+            let image = match self.load(&known.manifest) {
+                Ok(image) => image,
+                Err(error) => {
+                    let source = Box::new(error);
+                    self.store.damaged(&Error::DamagedImage {
+                        id: known.id,
+                        source,
+                    });
+                    continue;
+                }
+            };
             let named = refs.iter().filter(|r| r.id == image.id);
             found.push(ImageSummary {
                 size: self.size(&image),
@@ -242,7 +264,9 @@ impl Images<'_> {
 
     /// A reference with a digest also finds the image that came with that digest.
     fn by_name(&self, reference: &Reference) -> Result<Option<RefRecord>> {
-        let exact = record::read::<RefRecord>(&self.ref_path(reference), VERSION)?;
+        // A damaged name is none: the image can be named, or pulled, anew.
+        let read = record::read::<RefRecord>(&self.ref_path(reference), VERSION);
+        let exact = self.store.whole(read)?;
         let (None, Some(digest)) = (&exact, reference.digest()) else {
             return Ok(exact);
         };
@@ -317,7 +341,10 @@ impl Images<'_> {
     /// the image goes. Refused if a container uses it, unless forced. Its layers go
     /// with the next collection.
     pub fn remove(&self, text: &str, force: bool) -> Result<Vec<Removal>> {
-        let (manifest, named) = self.lookup(text)?;
+        let (manifest, named) = match self.lookup(text) {
+            Err(Error::NoImage(_)) => return self.remove_damaged(text),
+            found => found?,
+        };
         let id = match self.load(&manifest) {
             Ok(image) => image.id,
             // What cannot be read must still be removable.
@@ -358,6 +385,25 @@ impl Images<'_> {
         Ok(done)
     }
 
+    /// Removes a name or an image whose record cannot be read.
+    fn remove_damaged(&self, text: &str) -> Result<Vec<Removal>> {
+        if let Ok(reference) = text.parse::<Reference>()
+            && self.untag(&reference)?
+        {
+            return Ok(vec![Removal::Untagged(reference)]);
+        }
+        let prefix = text.strip_prefix("sha256:").unwrap_or(text);
+        let mut ids = record::names(&self.store.root().join("images/ids"))?;
+        ids.retain(|id| !prefix.is_empty() && id.starts_with(prefix));
+        let absent = || Error::NoImage(text.to_owned());
+        let [id] = ids.as_slice() else {
+            return Err(absent());
+        };
+        let id: Digest = format!("sha256:{id}").parse().map_err(|_| absent())?;
+        record::remove(&self.id_path(&id))?;
+        Ok(vec![Removal::Deleted(id)])
+    }
+
     fn id_of(&self, manifest: &Digest) -> Result<Option<Digest>> {
         Ok(self
             .ids()?
@@ -373,18 +419,22 @@ impl Images<'_> {
         Ok(user.map(|c| format!("{} ({})", c.id.short(), c.name)))
     }
 
-    /// Removes images without a name that no container uses; with `all`, those with
-    /// names too.
-    pub fn prune(&self, all: bool) -> Result<Vec<Removal>> {
-        let used = self.store.containers().list()?;
-        let mut done = Vec::new();
-        for image in self.list()? {
-            let free = !used.iter().any(|c| c.image.id == image.id);
-            if free && (all || image.references.is_empty()) {
-                done.extend(self.remove(image.id.as_str(), true)?);
-            }
+    /// Images that no container uses, the youngest first.
+    pub fn unused(&self) -> Result<Vec<ImageSummary>> {
+        let (used, damaged) = self.store.containers().read_all()?;
+        // Nobody knows what a damaged container was made from.
+        if !damaged.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(done)
+        let mut images = self.list()?;
+        images.retain(|image| !used.iter().any(|c| c.image.id == image.id));
+        Ok(images)
+    }
+
+    /// Labels of an image.
+    pub fn labels(&self, id: &Digest) -> Result<std::collections::BTreeMap<String, String>> {
+        let (image, _) = self.resolve(id.as_str())?;
+        Ok(image.config.config.labels.into_iter().collect())
     }
 }
 

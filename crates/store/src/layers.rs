@@ -34,7 +34,7 @@ use model::{Descriptor, Digest};
 use serde::{Deserialize, Serialize};
 use sys::fs::{DirFd, FileLock};
 
-use crate::root::{TempDir, make_dirs};
+use crate::root::{TempDir, boot_id, make_dirs};
 use crate::{Error, Result, Store, record};
 
 pub use extract::{Extract, Extracted};
@@ -412,13 +412,4 @@ fn is_overlay_private(name: &std::ffi::OsStr) -> bool {
 pub(crate) fn recorded_size(dir: &Path) -> u64 {
     let record = record::read::<LayerRecord>(&dir.join("layer.json"), VERSION);
     record.ok().flatten().map_or(0, |r| r.size)
-}
-
-/// Changes with every start of the host.
-fn boot_id() -> String {
-    // Without it every layer counts as synced before the last boot, which only costs
-    // making it again.
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map(|id| id.trim().to_owned())
-        .unwrap_or_default()
 }

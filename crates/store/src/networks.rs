@@ -8,6 +8,7 @@ use model::NetworkMode;
 use serde::{Deserialize, Serialize};
 use sys::fs::FileLock;
 
+use crate::containers::PlanFile;
 use crate::record::{self, check_name};
 use crate::root::{now, random_hex};
 use crate::{Error, Result, Store};
@@ -83,29 +84,49 @@ impl Networks<'_> {
     pub fn create(&self, name: &str, options: &NetworkOptions) -> Result<NetworkRecord> {
         check_name("network", name)?;
         let _lock = self.lock()?;
-        match self.by_name(name)? {
-            Some(_) => Err(Error::NetworkExists {
+        match self.by_name(name) {
+            Ok(None) => self.create_locked(name, options),
+            Err(error) if !error.is_damage() => Err(error),
+            _ => Err(Error::NetworkExists {
                 name: name.to_owned(),
             }),
-            None => self.create_locked(name, options),
         }
     }
 
     /// The network of this name, made if it is absent.
     pub fn ensure(&self, name: &str, options: &NetworkOptions) -> Result<NetworkRecord> {
         check_name("network", name)?;
-        if let Some(found) = self.by_name(name)? {
+        if let Ok(Some(found)) = self.by_name(name) {
             return Ok(found);
         }
         let _lock = self.lock()?;
-        match self.by_name(name)? {
-            Some(found) => Ok(found),
-            None => self.create_locked(name, options),
+        match self.by_name(name) {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => self.create_locked(name, options),
+            Err(error) if error.is_damage() => self.recover(name, options),
+            Err(error) => Err(error),
         }
     }
 
+    /// Records a network anew whose record is damaged: with the subnet that the
+    /// containers in it have, if there are any.
+    fn recover(&self, name: &str, options: &NetworkOptions) -> Result<NetworkRecord> {
+        let mut options = options.clone();
+        for file in self.store.containers().plan_files()? {
+            if let Ok(plan) = &file.plan
+                && let NetworkMode::Gateway(network) = &plan.network
+                && let Some(found) = network.attachments.iter().find(|a| a.network == name)
+            {
+                options.subnet = Some(found.subnet);
+                options.internal = found.internal;
+            }
+        }
+        self.create_locked(name, &options)
+    }
+
     fn create_locked(&self, name: &str, options: &NetworkOptions) -> Result<NetworkRecord> {
-        let taken = self.list()?;
+        let mut taken = self.list()?;
+        taken.retain(|n| n.name != name);
         let subnet = match options.subnet {
             Some(subnet) => wanted(name, subnet, &taken)?,
             None => free_subnet(&taken, &options.avoid)
@@ -136,7 +157,7 @@ impl Networks<'_> {
                 continue;
             };
             // One that goes meanwhile is none.
-            found.extend(self.by_name(name)?);
+            found.extend(self.store.whole(self.by_name(name))?);
         }
         Ok(found)
     }
@@ -163,34 +184,46 @@ impl Networks<'_> {
 
     /// Short ids and names of the containers that are attached to a network.
     pub fn users(&self, name: &str) -> Result<Vec<String>> {
-        let mut users = Vec::new();
-        let containers = self.store.containers();
-        for container in containers.list()? {
-            // A container that goes meanwhile uses nothing.
-            let Ok(plan) = containers.plan(&container.id) else {
-                continue;
-            };
-            if let NetworkMode::Gateway(network) = &plan.network
-                && network.attachments.iter().any(|a| a.network == name)
-            {
-                users.push(format!("{} ({})", container.id.short(), container.name));
-            }
-        }
-        Ok(users)
+        let plans = self.store.containers().plan_files()?;
+        let users = plans.iter().filter(|plan| joins(plan, name));
+        Ok(users.map(PlanFile::display).collect())
+    }
+
+    /// Networks that no container is attached to.
+    pub fn unused(&self) -> Result<Vec<NetworkRecord>> {
+        let plans = self.store.containers().plan_files()?;
+        let mut networks = self.list()?;
+        networks.retain(|n| !plans.iter().any(|plan| joins(plan, &n.name)));
+        Ok(networks)
     }
 
     /// Forgets a network; refused if a container's plan is attached to it.
     pub fn remove(&self, name: &str) -> Result<()> {
-        let network = self.get(name)?;
-        let users = self.users(&network.name)?;
+        let _uses = self.store.exclude_uses()?;
+        let name = match self.get(name) {
+            Err(error) if error.is_damage() => name.to_owned(),
+            found => found?.name,
+        };
+        let users = self.users(&name)?;
         if !users.is_empty() {
-            let what = format!("network {}", network.name);
             return Err(Error::InUse {
-                what,
+                what: format!("network {name}"),
                 by: format!("container {}", users.join(", ")),
             });
         }
-        record::remove(&self.path(&network.name)).map(drop)
+        record::remove(&self.path(&name)).map(drop)
+    }
+}
+
+/// Whether a container is attached to a network.
+fn joins(file: &PlanFile, name: &str) -> bool {
+    match &file.plan {
+        Ok(plan) => match &plan.network {
+            NetworkMode::Gateway(network) => network.attachments.iter().any(|a| a.network == name),
+            _ => false,
+        },
+        // A damaged plan keeps what it may mean.
+        Err(text) => text.contains(&format!("\"network\": \"{name}\"")),
     }
 }
 

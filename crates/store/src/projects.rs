@@ -30,7 +30,9 @@ impl Projects<'_> {
 
     /// A project's state.
     pub fn get(&self, name: &str) -> Result<Option<Value>> {
-        record::read_value(&self.dir(name)?.join("state.json"))
+        // Without it `up` compares with what runs, as it does the first time.
+        let path = self.dir(name)?.join("state.json");
+        self.store.whole(record::read_value(&path))
     }
 
     /// Names of all projects that have a state.

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use sys::fs::{DirFd, FileLock};
 
 use crate::{
-    Blobs, BuildCache, Containers, Error, Images, Layers, Networks, Projects, Result, Volumes,
+    Abandoned, Blobs, BuildCache, Containers, Error, Images, Layers, Networks, Projects, Result,
+    Volumes,
 };
 
 /// The layout that we read and write.
@@ -31,11 +32,17 @@ const DIRECTORIES: [&str; 15] = [
     "tmp",
     "trash",
 ];
+
+/// Takes the damage and what the user can do.
+pub type OnDamage = fn(&(dyn std::error::Error + 'static), Option<String>);
+
 /// How a store is used.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
     /// The caller is not the host's root; it is root of a user namespace at most.
     pub rootless: bool,
+    /// Is told of each record that cannot be read, where that need not stop a command.
+    pub on_damage: Option<OnDamage>,
 }
 
 /// A store. Cheap to clone; clones share nothing but the directory.
@@ -56,6 +63,12 @@ impl Store {
     /// Opens the store in `root`, making its layout if it is absent. What a crash left
     /// in `tmp/` goes to the trash.
     pub fn open(root: &Path, options: Options) -> Result<Self> {
+        Self::open_healing(root, options).map(|(store, _)| store)
+    }
+
+    /// As [`Store::open`]. The containers that come along are the caller's to remove
+    /// unless they run.
+    pub fn open_healing(root: &Path, options: Options) -> Result<(Self, Vec<Abandoned>)> {
         let store = Self {
             root: root.to_owned(),
             options,
@@ -64,8 +77,8 @@ impl Store {
             Some(found) => store.check_format(&found)?,
             None => store.make_layout()?,
         }
-        store.heal()?;
-        Ok(store)
+        let abandoned = store.heal()?;
+        Ok((store, abandoned))
     }
 
     fn format_path(&self) -> PathBuf {
@@ -95,8 +108,9 @@ impl Store {
         crate::record::write_bytes(self, &self.format_path(), text.as_bytes(), true)
     }
 
-    /// Moves what nobody holds from `tmp/` to `trash/`.
-    fn heal(&self) -> Result<()> {
+    /// Moves what nobody holds from `tmp/` to `trash/`, and ends claims.
+    fn heal(&self) -> Result<Vec<Abandoned>> {
+        let mut abandoned = Vec::new();
         let tmp = DirFd::open(&self.root.join("tmp"))?;
         for item in tmp.items()? {
             let path = tmp.path().join(&item.name);
@@ -108,11 +122,19 @@ impl Store {
                     .and_then(|f| FileLock::try_file(f, &path))
                     .map(std::result::Result::ok),
             };
-            if let Ok(Some(_lock)) = free {
-                let _ = self.discard(&path);
+            let Ok(Some(lock)) = free else { continue };
+            // The lock may be of an entry whose holder has just finished it.
+            if tmp.stat(&item.name)?.is_none() {
+                continue;
+            }
+            match item.is_dir {
+                false if let Some(found) = self.heal_claim(&item.name, &path, lock) => {
+                    abandoned.extend(found);
+                }
+                _ => drop(self.discard(&path)),
             }
         }
-        Ok(())
+        Ok(abandoned)
     }
 
     /// Moves something to the trash: gone for every reader at once.
@@ -327,4 +349,13 @@ pub(crate) fn random_hex() -> String {
 /// Now, RFC 3339 with nanoseconds.
 pub(crate) fn now() -> String {
     format!("{:.9}", jiff::Timestamp::now())
+}
+
+/// Changes with every start of the host.
+pub(crate) fn boot_id() -> String {
+    // Without it every layer counts as synced before the last boot, which only costs
+    // making it again.
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|id| id.trim().to_owned())
+        .unwrap_or_default()
 }

@@ -188,7 +188,11 @@ fn a_name_moves_and_leaves_the_old_image_nameless() {
         names(&new.id),
         [reference("app"), reference("example.org/app:2")]
     );
-    assert_eq!(images.prune(false).unwrap(), [Removal::Deleted(old.id)]);
+    assert_eq!(images.unused().unwrap().len(), 2);
+    assert_eq!(
+        images.remove(old.id.as_str(), true).unwrap(),
+        [Removal::Deleted(old.id)]
+    );
     assert_eq!(images.list().unwrap().len(), 1);
 }
 
@@ -527,9 +531,6 @@ fn records_of_a_later_version_are_not_misread() {
             path.display()
         )
     );
-    std::fs::write(&path, "{").unwrap();
-    let error = bench.store.volumes().get("data").unwrap_err();
-    assert_eq!(error.to_string(), format!("{} is damaged", path.display()));
 }
 
 #[test]
