@@ -41,6 +41,7 @@ fn remove() -> i32 {
         rootless: std::fs::read_to_string("/proc/self/uid_map")
             .is_ok_and(|map| !map.trim_start().starts_with("0          0 4294967295")),
         registry: engine::RegistryConfig::default(),
+        on_damage: None,
     };
     let removed = engine::run_removal(settings, &id.to_string_lossy());
     i32::from(removed.is_err())

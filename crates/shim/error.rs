@@ -1,7 +1,9 @@
 //! The one error of the command line: what, why, hints, and the exit code.
 
+use std::collections::BTreeSet;
 use std::error::Error as StdError;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 /// What kind of failure it is; decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +110,19 @@ impl CliError {
             line(&format!("hint: {hint}"));
         }
         ExitCode::from(self.kind.code())
+    }
+}
+
+/// Tells, once, of a damaged record that the command goes on without.
+pub(crate) fn warn_of_damage(error: &(dyn StdError + 'static), hint: Option<String>) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let text = CliError::from_error(Kind::Failed, error).chain.join(": ");
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    if told.insert(text.clone()) {
+        line(&format!("warning: {text}"));
+        if let Some(hint) = hint {
+            line(&format!("hint: {hint}"));
+        }
     }
 }
 

@@ -76,6 +76,7 @@ impl Host {
             exe: self.exe.clone(),
             rootless: self.rootless(),
             registry: self.registry(tls_verify),
+            on_damage: Some(crate::error::warn_of_damage),
         })?)
     }
 

@@ -85,10 +85,12 @@ impl Engine {
     pub fn list(&self) -> Result<Vec<ContainerView>> {
         let mut views = Vec::new();
         for record in self.store.containers().list()? {
-            // One that is removed while we look is none.
             match self.view(record) {
+                Ok(view) if self.clear_away(&view) => {}
                 Ok(view) => views.push(view),
+                // One that is removed while we look is none.
                 Err(Error::Store(store::Error::NoContainer(_))) => {}
+                Err(error) if error.is_damage() => self.tell_of_damage(&error),
                 Err(error) => return Err(error),
             }
         }
@@ -122,7 +124,7 @@ impl Engine {
         let run_dir = self.settings.container_run_dir(&record.id);
         let exit = self.store.containers().dir(&record.id).join("exit.json");
         let failed = |error: runtime::liveness::LivenessError| {
-            self.failed_to("look at", record, error.into())
+            self.failed_to(crate::error::LOOK_AT, record, error.into())
         };
         loop {
             match runtime::liveness::observe(&run_dir, &exit).map_err(failed)? {
@@ -224,7 +226,7 @@ impl Engine {
     fn wait_for_supervisor(&self, record: &ContainerRecord, plan: &ContainerPlan) -> Result<()> {
         let deadline = Instant::now() + SUPERVISOR_PATIENCE;
         let held = || runtime::liveness::is_held(&plan.paths.run_dir);
-        while held().map_err(|error| self.failed_to("look at", record, error.into()))?
+        while held().map_err(|error| self.failed_to(crate::error::LOOK_AT, record, error.into()))?
             && !self.observe(record)?.is_alive()
             && Instant::now() < deadline
         {
@@ -304,60 +306,6 @@ impl Engine {
             Liveness::Exited(exit) => Ok(exit.code),
             _ => Ok(137),
         }
-    }
-
-    /// Removes a container, its anonymous volumes too if asked for (always with `--rm`).
-    pub fn remove(&self, record: &ContainerRecord, force: bool, volumes: bool) -> Result<()> {
-        self.take_away(record, force, volumes)?;
-        self.store.sweep();
-        Ok(())
-    }
-
-    /// As [`Engine::remove`], but the container's files are still to be swept: nobody
-    /// sees them any more.
-    pub fn take_away(&self, record: &ContainerRecord, force: bool, volumes: bool) -> Result<()> {
-        // The supervisor of a `--rm` container may be first, then there is no lock.
-        let _lock = loop {
-            let lock = self.store.containers().lock(&record.id).ok();
-            if !self.observe(record)?.is_alive() {
-                break lock;
-            }
-            drop(lock);
-            if !force {
-                let hint = format!("stop it first, or use `shim rm -f {}`", record.name);
-                let state = self.observe(record)?.status();
-                return Err(Error::State {
-                    name: record.name.clone(),
-                    state: if state == "paused" {
-                        "paused"
-                    } else {
-                        "running"
-                    }
-                    .into(),
-                    hint: Some(hint),
-                });
-            }
-            // No restart policy brings it back: the user asked for its end.
-            self.stop(record, Some(KILL), Some(Duration::ZERO))?;
-        };
-        use store::Error::{InUse, NoContainer, NoVolume};
-        let gone = |result: store::Result<()>| match result {
-            Err(NoContainer(_) | NoVolume(_)) => Ok(()),
-            // Another container mounts the volume by its name: it is that one's now.
-            Err(InUse { .. }) => Ok(()),
-            other => other,
-        };
-        // The record goes last: who is killed here leaves a container that can be removed
-        // again, not files that nobody knows.
-        let _ = std::fs::remove_dir_all(self.settings.container_run_dir(&record.id));
-        gone(self.store.containers().remove(&record.id))?;
-        if volumes || record.auto_remove {
-            record
-                .anonymous_volumes
-                .iter()
-                .try_for_each(|name| gone(self.store.volumes().remove(name)))?;
-        }
-        Ok(())
     }
 
     /// Executes a process in a running container; `None` if it is left in the background.

@@ -21,6 +21,17 @@ pub const DEFAULT_NETWORK: &str = "bridge";
 impl Engine {
     /// Makes a container.
     pub fn create(&self, request: &RunRequest, events: &dyn EventSink) -> Result<ContainerRecord> {
+        let id = self.store.containers().new_id()?;
+        self.create_as(&id, request, events)
+    }
+
+    /// The same with a given id.
+    pub(crate) fn create_as(
+        &self,
+        id: &ContainerId,
+        request: &RunRequest,
+        events: &dyn EventSink,
+    ) -> Result<ContainerRecord> {
         // From the first look for the image on: its layers must still be there at the end.
         let _shared = self.store.share()?;
         let image = self.image(
@@ -29,15 +40,14 @@ impl Engine {
             request.platform.as_ref(),
             events,
         )?;
-        let id = self.store.containers().new_id()?;
-        let mut anonymous = Anonymous::default();
-        let created = self.record(request, &image, &id, &mut anonymous);
+        let mut anonymous = Anonymous::of(id);
+        let created = self.record(request, &image, id, &mut anonymous);
         if created.is_err() {
             // Volumes of a container that never came to be hold nothing.
             anonymous
                 .fresh
                 .iter()
-                .for_each(|name| drop(self.store.volumes().remove(name)));
+                .for_each(|(name, _)| drop(self.store.volumes().remove(name)));
         }
         created
     }
@@ -50,6 +60,8 @@ impl Engine {
         anonymous: &mut Anonymous,
     ) -> Result<ContainerRecord> {
         let containers = self.store.containers();
+        // Nobody removes a volume or network between our look and our record.
+        let _uses = self.store.share_uses()?;
         let mounts = self.mounts(request, image, anonymous)?;
         let layers = self.store.layers().stack(&image.layers)?;
         for attempt in 0.. {
@@ -159,9 +171,9 @@ impl Engine {
                 let name = match kept.as_ref().filter(|name| volumes.get(name).is_ok()) {
                     Some(kept) => kept.clone(),
                     None => {
-                        let fresh = volumes.create(None, &BTreeMap::new())?.name;
-                        anonymous.fresh.push(fresh.clone());
-                        fresh
+                        let (fresh, claim) = volumes.create_for(&anonymous.container)?;
+                        anonymous.fresh.push((fresh.name.clone(), claim));
+                        fresh.name
                     }
                 };
                 anonymous.all.push(name.clone());
@@ -266,12 +278,23 @@ impl Engine {
 }
 
 /// Anonymous volumes of a container in the making.
-#[derive(Default)]
 struct Anonymous {
+    /// The container.
+    container: ContainerId,
     /// Those that it will have.
     all: Vec<String>,
-    /// Those of them that were made for it.
-    fresh: Vec<String>,
+    /// Those of them that were made for it, claimed until it is recorded.
+    fresh: Vec<(String, store::Claim)>,
+}
+
+impl Anonymous {
+    fn of(container: &ContainerId) -> Self {
+        Self {
+            container: container.clone(),
+            all: Vec::new(),
+            fresh: Vec::new(),
+        }
+    }
 }
 
 /// Outer mounts come first, so that none hides another.

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 /// Result of a request.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// What is done to a container whose state is read.
+pub(crate) const LOOK_AT: &str = "look at";
+
 /// A failed request. The message says what, the source why, [`Error::hint`] what helps.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -191,8 +194,20 @@ impl Error {
             }
             Self::Several(errors) => errors.iter().find_map(Self::hint),
             Self::Service { source, .. } => source.hint(),
+            Self::Container { act, name, .. } if *act == LOOK_AT => {
+                Some(format!("remove it with `shim rm -f {name}`"))
+            }
             Self::Mount { .. } => Some("check the path, its owner and its permissions".into()),
             _ => None,
+        }
+    }
+
+    /// Whether one object's record is at fault, and the others can be listed.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_damage(),
+            Self::Container { act, .. } => *act == LOOK_AT,
+            _ => false,
         }
     }
 

@@ -40,7 +40,7 @@ pub use gateway::{GATEWAY_ENTRY, run_gateway};
 pub use images::{Credentials, RegistryConfig, remove_login, store_login};
 pub use lifecycle::{UpdateRequest, WaitCondition};
 pub use logs::{LogLine, LogQuery, parse_time};
-pub use removal::{REMOVE_ENTRY, run_removal};
+pub use removal::{Making, REMOVE_ENTRY, run_removal};
 pub use request::{
     ExecRequest, MountRequest, MountSource, NetworkAttachment, NetworkRequest, PullPolicy,
     RunRequest,
@@ -48,7 +48,7 @@ pub use request::{
 pub use settings::Settings;
 pub use store::archive::Format as ArchiveFormat;
 pub use store::images::Removal;
-pub use store::{ContainerRecord, Error as StoreError, ImageSummary};
+pub use store::{ContainerRecord, Error as StoreError, ImageSummary, OnDamage};
 
 /// Does what requests ask for. Holds no state that is not on disk.
 #[derive(Debug)]
@@ -58,13 +58,16 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens the store.
+    /// Opens the store, and ends what a crash left half-done.
     pub fn open(settings: Settings) -> Result<Self> {
         let options = store::Options {
             rootless: settings.rootless,
+            on_damage: settings.on_damage,
         };
-        let store = Store::open(&settings.root, options)?;
-        Ok(Self { settings, store })
+        let (store, abandoned) = Store::open_healing(&settings.root, options)?;
+        let engine = Self { settings, store };
+        engine.heal(abandoned);
+        Ok(engine)
     }
 
     /// The store, for whoever only looks.

@@ -145,7 +145,11 @@ pub fn parse_time(text: &str) -> Option<String> {
     } else if text.contains('T') {
         local(text.parse().ok()?)?
     } else {
-        local(text.parse::<Date>().ok()?.to_datetime(jiff::civil::Time::midnight()))?
+        local(
+            text.parse::<Date>()
+                .ok()?
+                .to_datetime(jiff::civil::Time::midnight()),
+        )?
     };
     Some(format!("{time:.9}"))
 }
@@ -169,14 +173,34 @@ mod tests {
     fn times() {
         let full = "2026-01-31T12:00:00.000000000Z";
         assert_eq!(parse_time("2026-01-31T12:00:00Z").as_deref(), Some(full));
-        assert_eq!(parse_time("2026-01-31T13:00:00+01:00").as_deref(), Some(full));
+        assert_eq!(
+            parse_time("2026-01-31T13:00:00+01:00").as_deref(),
+            Some(full)
+        );
         assert_eq!(parse_time("1769860800").as_deref(), Some(full));
         let fraction = parse_time("1769860800.0000000019");
         assert_eq!(fraction.as_deref(), Some("2026-01-31T12:00:00.000000001Z"));
-        for recent in ["10m", "1h30m", "2026-01-31", "2026-01-31T12:00", "2026-01-31T12:00:00.5"] {
-            assert!(parse_time(recent).is_some_and(|t| t.ends_with('Z')), "{recent}");
+        for recent in [
+            "10m",
+            "1h30m",
+            "2026-01-31",
+            "2026-01-31T12:00",
+            "2026-01-31T12:00:00.5",
+        ] {
+            assert!(
+                parse_time(recent).is_some_and(|t| t.ends_with('Z')),
+                "{recent}"
+            );
         }
-        for bad in ["soon", "", "-", "1.", ".5", "12:00", "1769860800000000000000"] {
+        for bad in [
+            "soon",
+            "",
+            "-",
+            "1.",
+            ".5",
+            "12:00",
+            "1769860800000000000000",
+        ] {
             assert_eq!(parse_time(bad), None, "{bad}");
         }
     }

@@ -15,6 +15,8 @@ pub struct Settings {
     pub rootless: bool,
     /// How registries are reached.
     pub registry: registry::Config,
+    /// Is told of each damaged record that a command can do without.
+    pub on_damage: Option<store::OnDamage>,
 }
 
 impl Settings {

@@ -23,11 +23,10 @@ pub(crate) fn run(args: &RmArgs, host: &Host) -> Result<ExitCode, CliError> {
     let engine = host.engine(true)?;
     let mut outcome = super::Outcomes::default();
     for name in &args.containers {
-        let record = match engine.find(name) {
+        let removed = match engine.remove_named(name, args.force, args.volumes) {
             Err(engine::Error::Store(engine::StoreError::NoContainer(_))) if args.force => continue,
-            found => found,
+            removed => removed,
         };
-        let removed = record.and_then(|record| engine.remove(&record, args.force, args.volumes));
         outcome.take(name, removed.map_err(CliError::from))?;
     }
     engine.gateway_may_end()?;

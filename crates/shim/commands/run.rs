@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use engine::{ContainerRecord, Engine};
+use engine::{ContainerRecord, Engine, Making};
 use runtime::attach::DetachKeys;
 
 use super::create::{CommandArgs, ContainerArgs};
@@ -36,10 +36,16 @@ pub(crate) fn run(args: &RunArgs, host: &Host) -> Result<ExitCode, CliError> {
     request.wait_for_attach = !args.detach;
     let engine = host.engine(true)?;
     let renderer = Renderer::new(Style::for_host(host, args.container.quiet));
-    let record = engine.create(&request, &renderer).map_err(not_started)?;
+    let (record, making) = engine
+        .create_to_run(&request, &renderer)
+        .map_err(not_started)?;
     let outcome = match args.detach {
-        true => engine.start(&record).map_err(CliError::from).map(|()| None),
-        false => foreground(&engine, &record, keys).map(Some),
+        true => {
+            let started = engine.start(&record);
+            drop(making);
+            started.map_err(CliError::from).map(|()| None)
+        }
+        false => foreground(&engine, &record, making, keys).map(Some),
     };
     match outcome {
         Ok(None) => super::print(&format!("{}\n", record.id)),
@@ -67,6 +73,7 @@ pub(super) fn not_started(error: engine::Error) -> CliError {
 fn foreground(
     engine: &Engine,
     record: &ContainerRecord,
+    making: Making,
     keys: DetachKeys,
 ) -> Result<ExitCode, CliError> {
     let plan = engine.plan(record)?;
@@ -84,5 +91,6 @@ fn foreground(
     let mut client = launched
         .started()
         .map_err(|e| CliError::from(engine.start_error(record, e)))?;
+    drop(making);
     super::attach::pump(engine, record, &mut client, &options)
 }
