@@ -4,11 +4,17 @@ use std::net::Ipv4Addr;
 
 use domain::base::iana::{Class, Opcode, Rcode, Rtype};
 use domain::base::message_builder::StaticCompressor;
+use domain::base::name::ToLabelIter;
 use domain::base::{Message, MessageBuilder, Name, ToName, Ttl};
 use domain::rdata::{A, Ptr};
 
 /// How long an answer of ours may be kept: containers come and go, so not at all.
 const TTL: Ttl = Ttl::ZERO;
+
+/// Bytes of a message before its question.
+const HEADER: usize = 12;
+/// Bytes of a question behind its name.
+const TYPE_AND_CLASS: usize = 4;
 
 /// One question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +72,13 @@ pub fn parse_query(packet: &[u8]) -> Option<Query> {
 /// asker comes back by TCP.
 pub fn respond(packet: &[u8], answer: &Answer, limit: usize) -> Option<Vec<u8>> {
     let query = Message::from_slice(packet).ok()?;
+    // A name that leads back into the header would be many times as long when it is written
+    // out: no resolver asks so, and whoever forges one is to get no more than they sent.
     let question = query.sole_question().ok();
+    let question = question.filter(|question| {
+        let written_out = HEADER + usize::from(question.qname().compose_len()) + TYPE_AND_CLASS;
+        written_out <= packet.len()
+    });
     let rcode = match answer {
         Answer::NoSuchName => Rcode::NXDOMAIN,
         Answer::Failure => Rcode::SERVFAIL,
@@ -76,14 +88,20 @@ pub fn respond(packet: &[u8], answer: &Answer, limit: usize) -> Option<Vec<u8>> 
     let target = StaticCompressor::new(Vec::new());
     let mut builder = MessageBuilder::from_target(target).expect("a vector has room");
     builder.set_push_limit(limit);
-    let mut builder = builder.start_answer(query, rcode).ok()?;
-    builder.header_mut().set_ra(true);
-    builder
-        .header_mut()
-        .set_aa(matches!(answer, Answer::Addresses(_) | Answer::Name(_)));
+    let header = builder.header_mut();
+    header.set_id(query.header().id());
+    header.set_qr(true);
+    header.set_opcode(query.header().opcode());
+    header.set_rd(query.header().rd());
+    header.set_rcode(rcode);
+    header.set_ra(true);
+    header.set_aa(matches!(answer, Answer::Addresses(_) | Answer::Name(_)));
+    let mut builder = builder.question();
     let Some(question) = question else {
         return Some(builder.finish().into_target());
     };
+    builder.push(question).ok()?;
+    let mut builder = builder.answer();
     let owner = question.qname().to_name::<Vec<u8>>();
     match answer {
         Answer::Addresses(addresses) => {
@@ -182,6 +200,22 @@ mod tests {
         assert!(is_answer_to(&response, &asked));
         assert!(!is_answer_to(&response, &query("dc", Rtype::A)));
         assert!(!is_answer_to(&asked, &asked));
+    }
+
+    /// Found by the fuzzer: the name leads into the header and is written out in full.
+    #[test]
+    fn a_name_made_of_the_header_gets_no_more_than_it_sent() {
+        let packet = [
+            1, 226, 1, 226, 0, 1, 226, 226, 192, 1, 0, 0, 192, 3, 0, 1, 0, 1,
+        ];
+        for packet in [
+            &packet[..],
+            &[0, 7, 1, 97, 0, 1, 0, 0, 0, 0, 0, 0, 192, 2, 0, 1, 0, 1],
+        ] {
+            let response = respond(packet, &Answer::Failure, 512).unwrap();
+            assert!(response.len() <= packet.len(), "{response:?}");
+            assert_eq!(parse_query(&response), None);
+        }
     }
 
     #[test]
