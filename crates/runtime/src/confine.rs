@@ -64,16 +64,16 @@ impl Confinement {
 
     /// Confines the calling process, for good. It already has its final user and groups.
     pub fn apply(&self) -> sys::Result<()> {
+        // Before the filter: a profile may refuse it.
+        if self.no_new_privileges {
+            caps::forbid_new_privileges()?;
+        }
         caps::clear_ambient()?;
         caps::limit_bounding(self.bounding)?;
         caps::set(self.wanted.union(Set::SYS_ADMIN))?;
         if let Some(filter) = &self.filter {
             filter.load()?;
         }
-        caps::set(self.wanted)?;
-        if self.no_new_privileges {
-            caps::forbid_new_privileges()?;
-        }
-        Ok(())
+        caps::set(self.wanted)
     }
 }

@@ -235,6 +235,10 @@ impl Entry {
 
     fn inside(&self, streams: &Streams) -> sys::Result<()> {
         rustix::process::setsid().map_err(|errno| sys::Error::new("begin", "a session", errno))?;
+        // Before the change of user: root may own many more of them.
+        sys::keyring::leave()?;
+        // Not the caller's: files are made as the first process makes them.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         streams.take_places()?;
         sys::process::close_on_exec_from(3)?;
         rustix::process::chdir(self.cwd.as_str())

@@ -66,6 +66,8 @@ impl Inside<'_> {
     fn prepare(&self) -> Result<(), InsideError> {
         self.die_with_parent()?;
         rustix::process::setsid().map_err(|errno| sys::Error::new("begin", "a session", errno))?;
+        // Before the change of user: root may own many more of them.
+        sys::keyring::leave()?;
         self.streams.take_places()?;
         if let Some(netns) = self.netns {
             rustix::thread::move_into_link_name_space(
