@@ -19,6 +19,8 @@ pub struct Confinement {
     /// Effective and permitted at the end; nothing for a user other than root.
     wanted: Set,
     filter: Option<Program>,
+    /// Where one id is all there is: lets changes of owner and user succeed.
+    faked: Option<Program>,
     no_new_privileges: bool,
 }
 
@@ -53,6 +55,9 @@ impl Confinement {
             bounding,
             wanted,
             filter,
+            faked: sys::userns::maps_one_id()
+                .unwrap_or(false)
+                .then(crate::userns::faked::filter),
             no_new_privileges,
         })
     }
@@ -64,8 +69,9 @@ impl Confinement {
 
     /// Confines the calling process, for good. It already has its final user and groups.
     pub fn apply(&self) -> sys::Result<()> {
-        // Before the filter: a profile may refuse it.
-        if self.no_new_privileges {
+        // Before the filter: a profile may refuse it. Where one id is all there is, setuid
+        // programs have nobody to become anyway.
+        if self.no_new_privileges || self.faked.is_some() {
             caps::forbid_new_privileges()?;
         }
         caps::clear_ambient()?;
@@ -74,6 +80,12 @@ impl Confinement {
         if let Some(filter) = &self.filter {
             filter.load()?;
         }
-        caps::set(self.wanted)
+        caps::set(self.wanted)?;
+        match &self.faked {
+            // Only now, for it pretends to change capabilities. It needs none to be loaded,
+            // since no new privileges can be had.
+            Some(faked) => faked.load(),
+            None => Ok(()),
+        }
     }
 }

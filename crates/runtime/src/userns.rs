@@ -9,8 +9,13 @@
 //! namespace mean the same in the next. A note that a crash left behind is swept.
 //!
 //! Must be called while the process has one thread. Root needs none of it.
+//!
+//! Not every machine allows all of that. [`Rung`] says how far down the ladder a process
+//! is: what it lacks is told once, and what depends on it is done in another way.
 
+pub(crate) mod faked;
 mod mapping;
+pub(crate) mod nested;
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -29,6 +34,21 @@ pub struct Identity {
     pub gid: u32,
     /// Whether we are in a user namespace of our own; `false` for root.
     pub rootless: bool,
+    /// What is missing.
+    pub rung: Rung,
+}
+
+/// How much isolation can be had, best first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rung {
+    /// All of it.
+    #[default]
+    Full,
+    /// One id: every file belongs to the caller, and no process is anybody else.
+    OneId,
+    /// Neither mounts nor namespaces, as inside another container: layers are copied, and
+    /// RUN steps confined by a change of root alone.
+    Bare,
 }
 
 /// Why the namespace could not be entered.
@@ -95,20 +115,28 @@ impl EnterError {
 }
 
 /// Enters the user namespace shared by everything under `run_base`, and a mount namespace
-/// of its own. Root stays where it is.
+/// of its own. Root stays where it is, unless it is a container's root that may not mount
+/// anything here but may make a namespace where it can.
 pub fn enter(run_base: &Path) -> Result<Identity, EnterError> {
     let uid = rustix::process::getuid().as_raw();
     let gid = rustix::process::getgid().as_raw();
-    if uid == 0 {
+    if uid == 0 && may_mount()? {
         return Ok(already_root(gid)?);
     }
     std::fs::create_dir_all(run_base).map_err(|error| {
         sys::Error::new("make directory", run_base.display().to_string(), error)
     })?;
     let lock = lock(&run_base.join("userns.lock"))?;
-    match join_living(run_base)? {
-        true => {}
-        false => mapping::make(uid, gid)?,
+    match (join_living(run_base)?, uid) {
+        (true, _) => {}
+        (false, 0) if !copy_own()? => {
+            return Ok(Identity {
+                rung: Rung::Bare,
+                ..already_root(gid)?
+            });
+        }
+        (false, 0) => {}
+        (false, _) => mapping::make(uid, gid)?,
     }
     std::mem::forget(announce(run_base)?);
     drop(lock);
@@ -117,6 +145,46 @@ pub fn enter(run_base: &Path) -> Result<Identity, EnterError> {
         uid,
         gid,
         rootless: true,
+        rung: rung()?,
+    })
+}
+
+/// Why the caller, who has entered, has one id only; asked for a message.
+pub fn shortage(identity: &Identity) -> Option<EnterError> {
+    match identity.rung {
+        Rung::OneId => mapping::shortage(identity.uid, identity.gid),
+        Rung::Full | Rung::Bare => None,
+    }
+}
+
+/// Whether the caller may mount without making a user namespace first.
+fn may_mount() -> sys::Result<bool> {
+    Ok(sys::caps::permitted()?.contains(sys::caps::Set::SYS_ADMIN))
+}
+
+/// Enters a new user namespace that maps each of ours to itself. `false` if none can be
+/// made.
+fn copy_own() -> sys::Result<bool> {
+    let itself = |file| -> sys::Result<String> {
+        let map = sys::process::read_proc(file)?;
+        let line = |line: &str| {
+            let mut fields = line.split_ascii_whitespace();
+            let (first, count) = (fields.next()?, fields.nth(1)?);
+            Some(format!("{first} {first} {count}\n"))
+        };
+        Ok(map.lines().filter_map(line).collect())
+    };
+    let made = sys::userns::make(&itself("self/uid_map")?, &itself("self/gid_map")?);
+    match made {
+        Ok(namespace) => sys::ns::join(namespace.as_fd(), Kind::User).map(|()| true),
+        Err(_) => Ok(false),
+    }
+}
+
+fn rung() -> sys::Result<Rung> {
+    Ok(match sys::userns::maps_one_id()? {
+        true => Rung::OneId,
+        false => Rung::Full,
     })
 }
 
@@ -127,6 +195,7 @@ fn already_root(gid: u32) -> sys::Result<Identity> {
             uid: 0,
             gid,
             rootless: false,
+            rung: Rung::Full,
         });
     }
     let outside = |file| -> sys::Result<u32> {
@@ -141,6 +210,7 @@ fn already_root(gid: u32) -> sys::Result<Identity> {
         uid: outside("self/uid_map")?,
         gid: outside("self/gid_map")?,
         rootless: true,
+        rung: rung()?,
     })
 }
 

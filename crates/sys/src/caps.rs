@@ -139,7 +139,12 @@ pub fn become_user(uid: u32, gid: u32, groups: &[u32], keep: Set) -> Result<()> 
     let fail = |errno| Error::new("become", format!("user {uid}:{gid}"), errno);
     rustix::thread::set_keep_capabilities(true).map_err(fail)?;
     let groups: Vec<_> = groups.iter().map(|group| Gid::from_raw(*group)).collect();
-    set_thread_groups(&groups).map_err(fail)?;
+    match set_thread_groups(&groups) {
+        // Where one id is all there is, groups can be neither had nor given up.
+        Err(rustix::io::Errno::PERM | rustix::io::Errno::INVAL)
+            if crate::userns::maps_one_id()? => {}
+        set => set.map_err(fail)?,
+    }
     let (gid, uid) = (Gid::from_raw(gid), Uid::from_raw(uid));
     set_thread_res_gid(gid, gid, gid).map_err(fail)?;
     set_thread_res_uid(uid, uid, uid).map_err(fail)?;

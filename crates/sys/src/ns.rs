@@ -1,7 +1,7 @@
 //! Namespaces: leaving, joining and making them.
 
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -100,27 +100,27 @@ pub fn join_process(pidfd: BorrowedFd<'_>, kinds: &[Kind]) -> Result<()> {
         .map_err(|errno| Error::new("join a process's namespaces", names(kinds), errno))
 }
 
+/// Moves the calling thread into an open namespace.
+pub fn join(namespace: BorrowedFd<'_>, kind: Kind) -> Result<()> {
+    // By number: not all kinds have a name in the library's enum of links.
+    // SAFETY: setns takes a descriptor and a flag and touches no memory of ours.
+    let answer = unsafe { libc::setns(namespace.as_raw_fd(), kind.clone_flag()) };
+    match answer {
+        0 => Ok(()),
+        _ => Err(Error::last("join a namespace of kind", kind.file_name())),
+    }
+}
+
 /// Opens a namespace of a process.
 pub fn open_of(pid: i32, kind: Kind) -> Result<OwnedFd> {
     let path = format!("/proc/{pid}/ns/{}", kind.file_name());
     open(Path::new(&path), OFlags::empty())
 }
 
-/// Makes a network namespace without moving the calling thread: a short-lived thread makes
-/// it and runs `prepare` inside, e.g. to raise the loopback interface.
-pub fn new_network(prepare: impl FnOnce() -> Result<()> + Send) -> Result<OwnedFd> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(256 << 10);
-        let worker = thread.spawn_scoped(scope, || {
-            unshare(&[Kind::Network])?;
-            prepare()?;
-            open(Path::new("/proc/thread-self/ns/net"), OFlags::empty())
-        });
-        let worker = worker.map_err(|error| Error::new("start", "a thread", error))?;
-        worker
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
+/// Makes a network namespace and moves the calling thread into it.
+pub fn enter_new_network() -> Result<OwnedFd> {
+    unshare(&[Kind::Network])?;
+    open(Path::new("/proc/thread-self/ns/net"), OFlags::empty())
 }
 
 /// Does something among the mounts of the process behind a pidfd, on a short-lived thread:
@@ -156,7 +156,6 @@ pub fn raise_loopback() -> Result<()> {
     }
     let up = libc::IFF_UP | libc::IFF_RUNNING | libc::IFF_LOOPBACK;
     request.ifr_ifru.ifru_flags = i16::try_from(up).expect("interface flags fit 16 bits");
-    use std::os::fd::AsRawFd;
     // SAFETY: SIOCSIFFLAGS reads one ifreq, which lives through the call.
     let answer = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
     match answer {

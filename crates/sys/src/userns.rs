@@ -1,6 +1,8 @@
 //! User namespaces: their making, and the files that say who may map what.
 
-use crate::{Result, ns};
+use std::os::fd::OwnedFd;
+
+use crate::{Error, Result, ns, process};
 
 /// Moves the calling process, which must have one thread, into a new user namespace whose
 /// mapping is still empty.
@@ -8,12 +10,72 @@ pub fn unshare() -> Result<()> {
     ns::unshare(&[ns::Kind::User])
 }
 
+/// Makes a user namespace below the caller's, with these mappings in the kernel's form, and
+/// without entering it. Only for a process with one thread.
+pub fn make(users: &str, groups: &str) -> Result<OwnedFd> {
+    let pipe = || {
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+            .map_err(|errno| Error::new("make", "a pipe", errno))
+    };
+    let ((ready, tell), (wait, go)) = (pipe()?, pipe()?);
+    let pid = match process::fork()? {
+        process::Fork::Child => {
+            drop((ready, go));
+            let made = unshare().is_ok();
+            let _ = rustix::io::write(&tell, &[u8::from(made)]);
+            // Until the caller has what it wants, or is gone.
+            let _ = rustix::io::read(&wait, &mut [0]);
+            process::exit_now(0)
+        }
+        process::Fork::Parent(pid) => pid,
+    };
+    drop((tell, wait));
+    let made = map(pid, &ready, users, groups);
+    drop(go);
+    let _ = rustix::process::waitpid(
+        rustix::process::Pid::from_raw(pid),
+        rustix::process::WaitOptions::empty(),
+    );
+    made
+}
+
+fn map(pid: i32, ready: &OwnedFd, users: &str, groups: &str) -> Result<OwnedFd> {
+    let mut answer = [0];
+    let heard = rustix::io::retry_on_intr(|| rustix::io::read(ready, &mut answer));
+    if heard != Ok(1) || answer != [1] {
+        return Err(Error::new(
+            "make",
+            "a nested user namespace",
+            rustix::io::Errno::PERM,
+        ));
+    }
+    for (file, text) in [("uid_map", users), ("gid_map", groups)] {
+        let path = format!("/proc/{pid}/{file}");
+        // One write: the kernel takes a mapping whole, and once.
+        std::fs::write(&path, text).map_err(|error| Error::new("write", path, error))?;
+    }
+    ns::open_of(pid, ns::Kind::User)
+}
+
+/// Maps one user and one group id of the calling process, which has just made its
+/// namespace; without privilege no more can be had.
+pub fn map_one(inside: u32, uid: u32, gid: u32) -> Result<()> {
+    let write = |file: &str, text: String| {
+        let path = format!("/proc/self/{file}");
+        std::fs::write(&path, text).map_err(|error| Error::new("write", path, error))
+    };
+    // The kernel asks for it first, lest a group be given up that something is denied to.
+    write("setgroups", "deny".to_owned())?;
+    write("uid_map", format!("{inside} {uid} 1"))?;
+    write("gid_map", format!("{inside} {gid} 1"))
+}
+
 /// Gives up all supplementary groups, where the namespace allows that.
 pub fn drop_groups() -> Result<()> {
     match rustix::thread::set_thread_groups(&[]) {
         // A mapping made without privilege forbids it, and with it any other way in.
         Ok(()) | Err(rustix::io::Errno::PERM) => Ok(()),
-        Err(errno) => Err(crate::Error::new("drop", "our supplementary groups", errno)),
+        Err(errno) => Err(Error::new("drop", "our supplementary groups", errno)),
     }
 }
 
@@ -31,6 +93,31 @@ pub fn maps_one_id() -> Result<bool> {
     let map = crate::process::read_proc("self/uid_map")?;
     let fields: Vec<_> = map.split_ascii_whitespace().collect();
     Ok(matches!(fields[..], [_, _, "1"]))
+}
+
+/// How many ids the calling process's user namespace maps from 0 on, without a gap.
+pub fn mapped_ids() -> Result<u32> {
+    let map = crate::process::read_proc("self/uid_map")?;
+    Ok(count_from_zero(&map))
+}
+
+fn count_from_zero(map: &str) -> u32 {
+    let mut lines: Vec<(u32, u32)> = map
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split_ascii_whitespace();
+            let first = fields.next()?.parse().ok()?;
+            Some((first, fields.nth(1)?.parse().ok()?))
+        })
+        .collect();
+    lines.sort_unstable();
+    lines.into_iter().fold(0, |end, (first, count)| {
+        if first == end {
+            end.saturating_add(count)
+        } else {
+            end
+        }
+    })
 }
 
 /// A range of subordinate ids.
@@ -92,6 +179,21 @@ mod tests {
         assert_eq!(find_range(file, "carl", 9), None);
         assert_eq!(first_free(file), 565_536);
         assert_eq!(first_free(""), 100_000);
+    }
+
+    #[test]
+    fn mapped_ids_are_counted_up_to_the_first_gap() {
+        for (map, count) in [
+            ("0 1000 1\n1 100000 65536\n", 65_537),
+            ("0 1000 1\n", 1),
+            ("0 0 4294967295\n", u32::MAX),
+            ("1 100000 65536\n0 1000 1\n", 65_537),
+            ("0 1000 1\n5 100000 65536\n", 1),
+            ("999 0 1\n", 0),
+            ("", 0),
+        ] {
+            assert_eq!(count_from_zero(map), count, "{map}");
+        }
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub enum StartError {
     /// The user is not known inside.
     #[error(transparent)]
     User(#[from] crate::identity::UserError),
+    /// The user has no id inside.
+    #[error(transparent)]
+    Ids(#[from] crate::userns::nested::NestedError),
     /// A capability that no kernel knows.
     #[error(transparent)]
     Capability(#[from] crate::confine::ConfineError),

@@ -26,8 +26,9 @@ use crate::cgroup::Place;
 use crate::confine::Confinement;
 use crate::identity::{self, User};
 use crate::program::{Failure, Program};
-use crate::rootfs::{Created, EtcFiles, KernelMounts, Nodes, Root, Sysfs};
+use crate::rootfs::{Created, EtcFiles, KernelMounts, Nodes, Root, Sysfs, bind_apt_setting};
 use crate::stdio::{Stdio, Streams};
+use crate::userns::nested::Nested;
 use inside::Inside;
 use network::Network;
 
@@ -119,6 +120,7 @@ struct Setup<'a> {
     network: Network,
     place: Place,
     user: User,
+    nested: Option<Nested>,
 }
 
 impl<'a> Setup<'a> {
@@ -126,20 +128,20 @@ impl<'a> Setup<'a> {
         check(plan)?;
         let rootless = !sys::userns::is_initial()?;
         sys::ns::private_mounts()?;
-        // The gateway takes a while; the root file system is made meanwhile. The thread is
-        // gone before the fork.
-        let (network, root) = std::thread::scope(|scope| {
+        // The network takes a while; everything that does not ask for it is made meanwhile.
+        // The thread is gone before the fork.
+        let (network, root, place) = std::thread::scope(|scope| {
             let network = scope.spawn(|| network::connect(plan));
             let root = mount_root(plan, rootless);
+            let place = crate::cgroup::prepare(plan);
             let network = network
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            (network, root)
+            (network, root, place)
         });
-        let (network, (mut root, terminals)) = (network?, root?);
+        let (network, (mut root, terminals), place) = (network?, root?, place?);
         mount_etc(&mut root, plan, &network, rootless)?;
         let user = identity::resolve(&root, &plan.process.user)?;
-        let place = crate::cgroup::prepare(plan)?;
         Ok(Self {
             plan,
             rootless,
@@ -147,6 +149,7 @@ impl<'a> Setup<'a> {
             terminals,
             network,
             place,
+            nested: Nested::of_plan(plan, &user)?,
             user,
         })
     }
@@ -154,7 +157,7 @@ impl<'a> Setup<'a> {
     fn finish(self, stdio: Stdio) -> Result<Prepared, StartError> {
         let plan = self.plan;
         let ours = sys::caps::permitted()?;
-        let streams = Streams::new(stdio, || self.terminals.open(), self.user.uid)?;
+        let streams = Streams::new(stdio, || self.terminals.open(), self.owner())?;
         let (listener, report) = pipe()?;
         let (waits, go) = pipe()?;
         let inside = Inside {
@@ -167,6 +170,7 @@ impl<'a> Setup<'a> {
             hostname: &plan.hostname,
             cwd: &plan.process.cwd,
             user: &self.user,
+            nested: self.nested.as_ref(),
             streams: &streams,
             confinement: Confinement::new(&plan.process, &plan.seccomp, self.user.uid, ours)?,
             program: Program::new(&plan.process, &self.user.home)?,
@@ -192,6 +196,11 @@ impl<'a> Setup<'a> {
             listener,
             go,
         })
+    }
+
+    /// The user's number outside.
+    fn owner(&self) -> u32 {
+        Nested::outside(self.nested.as_ref(), self.user.uid)
     }
 
     fn sysfs(&self) -> Sysfs {
@@ -296,6 +305,7 @@ fn mount_etc(
         ..Attributes::default()
     };
     files.bind(root, &plan.paths.run_dir, plan, attributes)?;
+    bind_apt_setting(root, &plan.paths.run_dir, attributes)?;
     Ok(())
 }
 

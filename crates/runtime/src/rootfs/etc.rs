@@ -83,6 +83,28 @@ impl EtcFiles {
     }
 }
 
+/// Where apt reads its settings, and what it must know where one id is all there is: it
+/// fetches as a user of its own, and asks afterwards whether it has become that.
+const APT: (&str, &str) = ("/etc/apt/apt.conf.d", "APT::Sandbox::User \"root\";\n");
+
+/// Binds that setting where the root has an apt.
+pub(crate) fn bind_apt_setting(
+    root: &mut Root,
+    directory: &Path,
+    attributes: Attributes,
+) -> Result<(), RootfsError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    if !sys::userns::maps_one_id()? || root.open(Path::new(APT.0), flags).is_err() {
+        return Ok(());
+    }
+    let path = directory.join("apt.conf");
+    write(&path, APT.1)?;
+    let source = rustix::fs::openat(CWD, &path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| sys::Error::new("open", path.display().to_string(), errno))?;
+    let target = format!("{}/99shim", APT.0);
+    root.bind(&path, source.as_fd(), &target, attributes)
+}
+
 /// Readable to all users of the container, whatever our umask.
 fn write(path: &Path, text: &str) -> sys::Result<()> {
     use std::os::unix::fs::PermissionsExt;

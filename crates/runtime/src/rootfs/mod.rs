@@ -25,7 +25,7 @@ use sys::mount::{Attributes, Overlay};
 
 pub(crate) use devices::Nodes;
 pub use error::RootfsError;
-pub(crate) use etc::EtcFiles;
+pub(crate) use etc::{EtcFiles, bind_apt_setting};
 pub(crate) use kernel::{KernelMounts, Sysfs};
 pub(crate) use mounts::{Terminals, open_terminal};
 

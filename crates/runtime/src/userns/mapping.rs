@@ -33,15 +33,37 @@ struct Mapper {
 }
 
 /// Moves the calling process into a new user namespace: 0 is the user, 1 and up its
-/// subordinate range.
+/// subordinate range. Where there is no such range, 0 is all.
 pub(super) fn make(uid: u32, gid: u32) -> Result<(), EnterError> {
+    let user = user_name(uid);
+    match mappers(&user, uid, gid) {
+        Ok(mappers) => make_with(&mappers, user),
+        Err(_) => {
+            sys::userns::unshare().map_err(|error| refused(user, error))?;
+            Ok(sys::userns::map_one(0, uid, gid)?)
+        }
+    }
+}
+
+/// Why a user has no more than one id.
+pub(super) fn shortage(uid: u32, gid: u32) -> Option<EnterError> {
+    mappers(&user_name(uid), uid, gid).err()
+}
+
+fn user_name(uid: u32) -> String {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let user = sys::userns::user_name(&passwd, uid).map_or(uid.to_string(), str::to_owned);
-    let mappers = [
-        mapper("newuidmap", "/etc/subuid", &user, uid, uid)?,
-        mapper("newgidmap", "/etc/subgid", &user, uid, gid)?,
-    ];
-    let helper = Helper::fork(&mappers)?;
+    sys::userns::user_name(&passwd, uid).map_or(uid.to_string(), str::to_owned)
+}
+
+fn mappers(user: &str, uid: u32, gid: u32) -> Result<[Mapper; 2], EnterError> {
+    Ok([
+        mapper("newuidmap", "/etc/subuid", user, uid, uid)?,
+        mapper("newgidmap", "/etc/subgid", user, uid, gid)?,
+    ])
+}
+
+fn make_with(mappers: &[Mapper; 2], user: String) -> Result<(), EnterError> {
+    let helper = Helper::fork(mappers)?;
     if let Err(error) = sys::userns::unshare() {
         helper.cancel();
         return Err(refused(user, error));
