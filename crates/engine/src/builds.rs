@@ -333,9 +333,11 @@ impl Steps<'_> {
                         address: None,
                         aliases: Vec::new(),
                         internal: record.internal,
+                        mac: None,
                     }],
                     published: Vec::new(),
                     host_loopback: false,
+                    servers: Vec::new(),
                 })
             }
         })

@@ -217,6 +217,7 @@ impl Engine {
                 attachments,
                 published: request.publish.clone(),
                 host_loopback: request.host_loopback,
+                servers: Vec::new(),
             })
         };
         let mode = match network {
@@ -273,6 +274,7 @@ impl Engine {
             address: wanted.address,
             aliases,
             internal: record.internal,
+            mac: None,
         })
     }
 }

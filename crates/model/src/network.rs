@@ -26,6 +26,10 @@ pub struct NetworkPlan {
     /// May the container reach the host's loopback as `host.docker.internal`?
     #[serde(default)]
     pub host_loopback: bool,
+    /// Name servers for what is not one of the gateway's own names; the host's own when
+    /// empty. Those in one of the container's networks are asked there, others from the host.
+    #[serde(default)]
+    pub servers: Vec<IpAddr>,
 }
 
 /// One network of a container.
@@ -45,6 +49,10 @@ pub struct Attachment {
     /// No way to the outside.
     #[serde(default)]
     pub internal: bool,
+    /// The interface's hardware address, not a multicast one; made from the address when
+    /// absent.
+    #[serde(default)]
+    pub mac: Option<[u8; 6]>,
 }
 
 /// A transport that ports are published for.

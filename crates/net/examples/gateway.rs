@@ -79,8 +79,10 @@ fn plan(name: &str, ports: &[&str]) -> NetworkPlan {
             address: None,
             aliases: vec![],
             internal: false,
+            mac: None,
         }],
         published: ports.iter().flat_map(port).collect(),
         host_loopback: false,
+        servers: Vec::new(),
     }
 }

@@ -79,6 +79,14 @@ pub enum Error {
         /// The container's name.
         holder: String,
     },
+    /// A hardware address that no interface can have.
+    #[error("no interface can have the hardware address {mac}, wanted in network {network}")]
+    MacUnusable {
+        /// The hardware address.
+        mac: String,
+        /// The network's name.
+        network: String,
+    },
     /// All addresses of a network are in use.
     #[error("network {network} ({subnet}) has no free address left")]
     SubnetFull {
@@ -144,6 +152,10 @@ impl Error {
             Self::AddressTaken { .. } => {
                 Some("leave the address out, or choose another".to_owned())
             }
+            Self::MacUnusable { .. } => Some(
+                "choose one whose first byte is even, e.g. 02:42:ac:11:00:02, and not all zero"
+                    .to_owned(),
+            ),
             Self::SubnetFull { .. } | Self::SubnetUnusable { .. } => {
                 Some("give the network a larger subnet".to_owned())
             }

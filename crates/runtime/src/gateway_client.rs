@@ -77,6 +77,7 @@ mod tests {
             attachments: Vec::new(),
             published: Vec::new(),
             host_loopback: false,
+            servers: Vec::new(),
         }
     }
 

@@ -483,9 +483,11 @@ fn a_network_is_kept_while_attached() {
             address: None,
             aliases: Vec::new(),
             internal: false,
+            mac: None,
         }],
         published: Vec::new(),
         host_loopback: false,
+        servers: Vec::new(),
     });
     bench.store.containers().create(&user, &with).unwrap();
     assert!(matches!(

@@ -1,5 +1,5 @@
 //! Questions about names: answered from the [`World`], else relayed, byte for byte, to the
-//! servers that the host itself asks.
+//! servers that the container was given, or that the host itself asks.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -17,7 +17,8 @@ use crate::error::Result;
 use crate::gateway::front::{Base, TURN};
 use crate::gateway::poll::Table;
 use crate::gateway::privilege;
-use crate::gateway::world::World;
+use crate::gateway::router::Router;
+use crate::gateway::world::{Server, World};
 use crate::hosts::Resolvers;
 
 /// What fits everywhere without the asker saying more.
@@ -46,7 +47,7 @@ struct Relay {
     client: SocketAddr,
     query: Vec<u8>,
     /// Servers not asked yet.
-    servers: Vec<IpAddr>,
+    servers: Vec<Server>,
     deadline: Instant,
 }
 
@@ -72,7 +73,7 @@ impl Names {
             match answer_to(&base.world, client.ip(), &question) {
                 Some(answer) => reply(door, client, &query, &answer),
                 None => {
-                    let servers = Resolvers::of_host().servers;
+                    let servers = servers_for(&base.world, client.ip());
                     self.relay(base, Arc::clone(door), client, query, servers);
                 }
             }
@@ -86,14 +87,14 @@ impl Names {
         door: Arc<OwnedFd>,
         client: SocketAddr,
         query: Vec<u8>,
-        servers: Vec<IpAddr>,
+        servers: Vec<Server>,
     ) {
         let mut rest = servers.into_iter();
         while let Some(server) = rest.next() {
             if self.relays.len() >= MOST {
                 break;
             }
-            let Ok(upstream) = begin(server, &query) else {
+            let Ok(upstream) = begin(server, &base.router, &query) else {
                 continue;
             };
             let deadline = Instant::now() + PATIENCE;
@@ -163,11 +164,11 @@ impl Names {
             streams.fetch_sub(1, Ordering::Relaxed);
             return;
         }
-        let world = Arc::clone(&base.world);
+        let (world, router) = (Arc::clone(&base.world), Arc::clone(&base.router));
         let count = Arc::clone(&streams);
         let body = move || {
             // However it ends, the asker has seen it end.
-            let _ = converse(&world, TcpStream::from(stream));
+            let _ = converse(&world, &router, TcpStream::from(stream));
             count.fetch_sub(1, Ordering::Relaxed);
         };
         let thread = thread::Builder::new()
@@ -189,6 +190,21 @@ fn answer_to(world: &RwLock<World>, client: IpAddr, question: &dns::Query) -> Op
         .answer(client, question)
 }
 
+/// Whom to ask, in this order.
+fn servers_for(world: &RwLock<World>, client: IpAddr) -> Vec<Server> {
+    let own = match client {
+        IpAddr::V4(client) => world
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .servers(client),
+        IpAddr::V6(_) => None,
+    };
+    own.unwrap_or_else(|| {
+        let servers = Resolvers::of_host().servers.into_iter();
+        servers.map(Server::outside).collect()
+    })
+}
+
 fn reply(door: &OwnedFd, client: SocketAddr, query: &[u8], answer: &Answer) {
     if let Some(bytes) = dns::respond(query, answer, PLAIN) {
         // A lost answer is asked for again.
@@ -197,16 +213,19 @@ fn reply(door: &OwnedFd, client: SocketAddr, query: &[u8], answer: &Answer) {
 }
 
 /// Sends a question to a server.
-fn begin(server: IpAddr, query: &[u8]) -> Result<OwnedFd> {
-    let address = SocketAddr::new(server, 53);
+fn begin(server: Server, router: &Router, query: &[u8]) -> Result<OwnedFd> {
+    let address = SocketAddr::new(server.address, 53);
     let fail = |errno| sys::Error::new("ask", address.to_string(), errno);
-    let socket = sys::net::udp_socket(server.is_ipv6())?;
+    let socket = match server.inside {
+        true => router.udp_socket()?,
+        false => sys::net::udp_socket(address.is_ipv6())?,
+    };
     rustix::net::connect(&socket, &address).map_err(fail)?;
     rustix::net::send(&socket, query, SendFlags::NOSIGNAL).map_err(fail)?;
     Ok(socket)
 }
 
-fn converse(world: &RwLock<World>, mut stream: TcpStream) -> io::Result<()> {
+fn converse(world: &RwLock<World>, router: &Arc<Router>, mut stream: TcpStream) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(SILENCE))?;
     stream.set_write_timeout(Some(SILENCE))?;
@@ -218,10 +237,9 @@ fn converse(world: &RwLock<World>, mut stream: TcpStream) -> io::Result<()> {
         };
         let response = match answer_to(world, client, &question) {
             Some(answer) => dns::respond(&query, &answer, usize::from(u16::MAX)),
-            None => Resolvers::of_host()
-                .servers
+            None => servers_for(world, client)
                 .into_iter()
-                .find_map(|server| ask_by_tcp(server, &query).ok())
+                .find_map(|server| ask_by_tcp(server, router, &query).ok())
                 .or_else(|| dns::respond(&query, &Answer::Failure, PLAIN)),
         };
         let Some(response) = response else {
@@ -231,10 +249,19 @@ fn converse(world: &RwLock<World>, mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-fn ask_by_tcp(server: IpAddr, query: &[u8]) -> io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::new(server, 53), PATIENCE)?;
+fn ask_by_tcp(server: Server, router: &Arc<Router>, query: &[u8]) -> io::Result<Vec<u8>> {
+    let address = SocketAddr::new(server.address, 53);
+    let mut stream = match server.inside {
+        true => TcpStream::from(router.tcp_socket().map_err(io::Error::other)?),
+        false => TcpStream::connect_timeout(&address, PATIENCE)?,
+    };
+    stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
+    if server.inside {
+        // The time limit of writing is that of connecting, too.
+        rustix::net::connect(&stream, &address)?;
+    }
     write_message(&mut stream, query)?;
     read_message(&mut stream)
 }

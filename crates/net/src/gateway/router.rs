@@ -290,7 +290,7 @@ impl Inside {
             address,
             prefix: subnet.prefix(),
             gateway: subnet.gateway(),
-            mac: mac_text(mac(address)),
+            mac: mac_text(wire.seat.mac),
         })
     }
 
@@ -301,7 +301,7 @@ impl Inside {
         };
         let far = VethEnd {
             name: &wire.far,
-            mac: Some(mac(wire.seat.address)),
+            mac: Some(wire.seat.mac),
         };
         let add = || self.route.add_veth(&near, bridge, &far, netns.as_fd(), MTU);
         match add() {

@@ -3,7 +3,7 @@
 //! The one table that all threads share. Only the control thread writes it.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use model::ContainerId;
@@ -11,7 +11,7 @@ use model::network::{Attachment, NetworkPlan};
 
 use crate::dns::{Answer, Query};
 use crate::error::{Error, Result};
-use crate::subnet::Subnet;
+use crate::subnet::{Subnet, mac, mac_text};
 
 /// What stands for the host's loopback in a container. Outside every subnet, so that it takes
 /// the default route to us.
@@ -38,13 +38,40 @@ struct Network {
     last: Option<Ipv4Addr>,
 }
 
+/// A name server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Server {
+    /// Where.
+    pub(crate) address: IpAddr,
+    /// Is it in one of our networks, to be asked from there?
+    pub(crate) inside: bool,
+}
+
+impl Server {
+    /// One that the host reaches.
+    pub(crate) fn outside(address: IpAddr) -> Self {
+        Self {
+            address,
+            inside: false,
+        }
+    }
+}
+
 /// One connected container.
 #[derive(Debug)]
 pub(crate) struct Container {
     id: ContainerId,
     name: String,
     host_loopback: bool,
+    servers: Vec<IpAddr>,
     seats: Vec<Seat>,
+}
+
+impl Container {
+    /// Has it no way to the outside?
+    fn is_shut_in(&self) -> bool {
+        self.seats.iter().all(|seat| seat.internal)
+    }
 }
 
 /// A container's place in one network.
@@ -58,6 +85,8 @@ pub(crate) struct Seat {
     pub(crate) address: Ipv4Addr,
     /// No way to the outside.
     pub(crate) internal: bool,
+    /// The container's hardware address in it.
+    pub(crate) mac: [u8; 6],
     aliases: Vec<String>,
 }
 
@@ -71,6 +100,7 @@ impl World {
             id: plan.container.clone(),
             name: plan.name.clone(),
             host_loopback: plan.host_loopback,
+            servers: plan.servers.clone(),
             seats: Vec::new(),
         };
         self.containers.insert(token, container);
@@ -92,6 +122,12 @@ impl World {
     }
 
     fn seat_in(&mut self, wanted: &Attachment) -> Result<Seat> {
+        if let Some(mac) = wanted.mac.filter(|mac| mac[0] & 1 != 0 || *mac == [0; 6]) {
+            return Err(Error::MacUnusable {
+                mac: mac_text(mac),
+                network: wanted.network.clone(),
+            });
+        }
         let subnet = self.admit(wanted)?;
         let network = wanted.network.clone();
         let last = self.networks.get(&network).and_then(|network| network.last);
@@ -129,13 +165,13 @@ impl World {
                 }
             },
         };
-        let (internal, aliases) = (wanted.internal, wanted.aliases.clone());
         Ok(Seat {
             network,
             subnet,
             address,
-            internal,
-            aliases,
+            internal: wanted.internal,
+            mac: wanted.mac.unwrap_or_else(|| mac(address)),
+            aliases: wanted.aliases.clone(),
         })
     }
 
@@ -267,8 +303,36 @@ impl World {
             Query::Address(name) | Query::Other(name) => HOST_NAMES.contains(&name.as_str()),
             Query::Name(_) | Query::Foreign => false,
         };
-        let shut_in = container.seats.iter().all(|seat| seat.internal);
-        ours.or((named || shut_in).then_some(Answer::NoSuchName))
+        let nobody_to_ask = container.is_shut_in()
+            && self
+                .servers(client)
+                .is_none_or(|servers| servers.is_empty());
+        ours.or((named || nobody_to_ask).then_some(Answer::NoSuchName))
+    }
+
+    /// Whom to ask what we cannot answer to `client`, and whether inside; `None` is whomever
+    /// the host asks.
+    ///
+    /// A server in a network of the container's is reached there only. Those of other
+    /// networks of ours are out of its reach, here as for all its packets.
+    pub(crate) fn servers(&self, client: Ipv4Addr) -> Option<Vec<Server>> {
+        let (container, _) = self.at(client)?;
+        if container.servers.is_empty() {
+            return None;
+        }
+        let place = |address: &IpAddr| {
+            let near = |ip: Ipv4Addr| {
+                let mut seats = container.seats.iter();
+                seats.any(|seat| seat.subnet.contains(ip))
+            };
+            let inside = matches!(address, IpAddr::V4(ip) if near(*ip));
+            let others = matches!(address, IpAddr::V4(ip) if self.is_inside(*ip));
+            (inside || !others && !container.is_shut_in()).then_some(Server {
+                address: *address,
+                inside,
+            })
+        };
+        Some(container.servers.iter().filter_map(place).collect())
     }
 
     /// The addresses of a name in the networks that `asker` is in, turned by one each time.
@@ -329,6 +393,7 @@ mod tests {
             address: None,
             aliases: vec!["web".to_owned()],
             internal: false,
+            mac: None,
         }
     }
 
@@ -339,6 +404,7 @@ mod tests {
             attachments,
             published: vec![],
             host_loopback: number == 1,
+            servers: Vec::new(),
         }
     }
 

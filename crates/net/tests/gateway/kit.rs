@@ -129,6 +129,18 @@ impl Namespace {
         })
     }
 
+    /// The hardware address that answers for an address, seen from here.
+    pub(crate) fn neighbour(&self, address: Ipv4Addr) -> String {
+        // Nobody listens; the answer to whose it is comes first.
+        let _ = self.call((address, 9), "");
+        let text = self.within(|| fs::read_to_string("/proc/thread-self/net/arp").unwrap());
+        let mut rows = text.lines().map(|line| line.split_whitespace());
+        let mut row = rows
+            .find(|row| row.clone().next() == Some(&address.to_string()))
+            .expect("it answered");
+        row.nth(3).unwrap().to_owned()
+    }
+
     /// Tells an interface apart from its like that was made later.
     pub(crate) fn link_index(&self, name: &str) -> Option<u32> {
         self.within(|| Route::open().unwrap().link_index(name).unwrap())
@@ -297,6 +309,7 @@ pub(crate) fn attachment(network: &str, third: u8) -> Attachment {
         address: None,
         aliases: vec![],
         internal: false,
+        mac: None,
     }
 }
 
@@ -311,6 +324,7 @@ pub(crate) fn plan(name: &str, attachments: Vec<Attachment>) -> NetworkPlan {
         attachments,
         published: vec![],
         host_loopback: false,
+        servers: Vec::new(),
     }
 }
 

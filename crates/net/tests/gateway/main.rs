@@ -311,6 +311,40 @@ fn a_container_whose_router_namespace_is_lost_gets_new_links() {
 }
 
 #[test]
+fn a_hardware_address_can_be_chosen_and_outlives_the_gateway() {
+    let mut machine = Machine::new();
+    let mut wanted = plan("one", vec![attachment("front", 0)]);
+    wanted.attachments[0].mac = Some([0x02, 0x42, 0xac, 0x11, 0, 9]);
+    let one = machine.container(wanted.clone());
+    assert_eq!(one.ready.links[0].mac, "02:42:ac:11:00:09");
+    let near = machine.container(plan("near", vec![attachment("front", 0)]));
+    assert_eq!(near.netns.neighbour(one.address()), "02:42:ac:11:00:09");
+    // The router's namespace is lost, too.
+    machine.kill_gateway();
+    wanted.attachments[0].address = Some(one.address());
+    let client = machine.client();
+    let fresh = Namespace::new();
+    let (netns, router) = (one.netns.0.as_fd(), fresh.0.as_fd());
+    let (ready, _) = client
+        .attach(wanted.clone(), true, netns, Some(router))
+        .unwrap();
+    assert_eq!(ready, one.ready);
+    let near = machine.container(plan("near2", vec![attachment("front", 0)]));
+    assert_eq!(near.netns.neighbour(one.address()), "02:42:ac:11:00:09");
+
+    wanted.attachments[0] = attachment("front", 0);
+    wanted.attachments[0].mac = Some([0x33, 0, 0, 0, 0, 1]);
+    let refused = machine
+        .client()
+        .attach(wanted, false, Namespace::new().0.as_fd(), None)
+        .unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "no interface can have the hardware address 33:00:00:00:00:01, wanted in network front"
+    );
+}
+
+#[test]
 fn newcomers_wait_for_those_whose_gateway_was_killed() {
     let mut machine = Machine::new();
     let wanted = ["one", "two"].map(|name| plan(name, vec![attachment("front", 0)]));

@@ -112,14 +112,14 @@ fn read_framed(stream: &mut TcpStream) -> Vec<u8> {
     message
 }
 
-fn response(query: &[u8], cut: bool) -> Vec<u8> {
+fn response(query: &[u8], cut: bool, address: Ipv4Addr) -> Vec<u8> {
     let mut bytes = query.to_vec();
     bytes[2] = if cut { 0x83 } else { 0x81 };
     bytes[3] = 0x80;
     if !cut {
         bytes[7] = 1;
         bytes.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
-        bytes.extend_from_slice(&OUT_THERE.octets());
+        bytes.extend_from_slice(&address.octets());
     }
     bytes
 }
@@ -132,13 +132,20 @@ fn serve_names(host: &Namespace) {
         .find_map(|line| line.strip_prefix("nameserver "))
         .unwrap_or("127.0.0.1");
     let server: IpAddr = first.trim().parse().unwrap();
-    let (udp, tcp) = host.within(|| {
-        if let IpAddr::V4(server) = server {
+    if let IpAddr::V4(server) = server {
+        host.within(|| {
             sys::netlink::Route::open()
                 .unwrap()
                 .add_address(1, server, 32)
                 .unwrap();
-        }
+        });
+    }
+    serve_names_at(host, server, OUT_THERE);
+}
+
+/// A name server that knows one address, for every name.
+fn serve_names_at(place: &Namespace, server: IpAddr, address: Ipv4Addr) {
+    let (udp, tcp) = place.within(|| {
         (
             UdpSocket::bind((server, 53)).unwrap(),
             TcpListener::bind((server, 53)).unwrap(),
@@ -149,13 +156,13 @@ fn serve_names(host: &Namespace) {
         while let Ok((length, from)) = udp.recv_from(&mut buffer) {
             let query = &buffer[..length];
             let large = query.windows(5).any(|part| part == b"large");
-            udp.send_to(&response(query, large), from).unwrap();
+            udp.send_to(&response(query, large, address), from).unwrap();
         }
     });
     thread::spawn(move || {
         while let Ok((mut stream, _)) = tcp.accept() {
             let query = read_framed(&mut stream);
-            write_framed(&mut stream, &response(&query, false));
+            write_framed(&mut stream, &response(&query, false, address));
         }
     });
 }
@@ -206,6 +213,36 @@ fn other_names_are_relayed_to_the_hosts_servers() {
 }
 
 #[test]
+fn a_container_may_have_name_servers_of_its_own() {
+    const NEAR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+    const FAR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
+    let mut machine = Machine::new();
+    serve_names(&machine.host);
+    serve_names_at(&machine.outside, kit::OUTSIDE.into(), FAR);
+    let server = machine.container(plan("server", vec![attachment("front", 0)]));
+    serve_names_at(&server.netns, Ipv4Addr::UNSPECIFIED.into(), NEAR);
+    let mut with = |name: &str, network: (&str, u8), servers: &[Ipv4Addr]| {
+        let mut wanted = plan(name, vec![attachment(network.0, network.1)]);
+        wanted.servers = servers.iter().map(|it| (*it).into()).collect();
+        machine.container(wanted)
+    };
+    let unreachable = Ipv4Addr::new(192, 0, 2, 99);
+    let outward = with("outward", ("front", 0), &[kit::OUTSIDE]);
+    let inward = with("inward", ("front", 0), &[server.address()]);
+    let second = with("second", ("front", 0), &[unreachable, kit::OUTSIDE]);
+    let barred = with("barred", ("back", 1), &[server.address()]);
+    for (asker, known) in [(&outward, FAR), (&inward, NEAR), (&second, FAR)] {
+        assert_eq!(ask(asker, "example.org", A), said(NOERROR, &[known]));
+        assert_eq!(ask_by_tcp(asker, "example.org", A), said(NOERROR, &[known]));
+        // Our own names come first.
+        assert_eq!(ask(asker, "server", A), said(NOERROR, &[server.address()]));
+    }
+    // It is in another network.
+    assert_eq!(ask(&barred, "example.org", A).code, SERVFAIL);
+    assert_eq!(ask(&server, "example.org", A), said(NOERROR, &[OUT_THERE]));
+}
+
+#[test]
 fn a_container_without_a_way_out_asks_nobody_outside() {
     let mut machine = Machine::new();
     serve_names(&machine.host);
@@ -214,6 +251,13 @@ fn a_container_without_a_way_out_asks_nobody_outside() {
     let one = machine.container(plan("one", vec![shut]));
     assert_eq!(ask(&one, "example.org", A).code, NXDOMAIN);
     assert_eq!(ask(&one, "one", A), said(NOERROR, &[one.address()]));
+    let mut vault = attachment("vault", 0);
+    vault.internal = true;
+    serve_names_at(&one.netns, Ipv4Addr::UNSPECIFIED.into(), OUT_THERE);
+    let mut two = plan("two", vec![vault]);
+    two.servers = vec![kit::HOST.into(), one.address().into()];
+    let two = machine.container(two);
+    assert_eq!(ask(&two, "example.org", A), said(NOERROR, &[OUT_THERE]));
 }
 
 #[test]

@@ -35,9 +35,11 @@ fn networked(text: &str) -> Container {
                 address: None,
                 aliases: Vec::new(),
                 internal: false,
+                mac: None,
             }],
             published: Vec::new(),
             host_loopback: false,
+            servers: Vec::new(),
         });
     })
 }
