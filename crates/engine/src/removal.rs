@@ -28,12 +28,16 @@ pub const REMOVE_ENTRY: &str = "__remove";
 /// which wait for them to close, are this process's inheritance.
 pub fn run_removal(settings: Settings, id: &str) -> Result<()> {
     let engine = Engine::open(settings)?;
-    let record = engine.find(id)?;
-    engine.take_away(&record, false, true)?;
+    let removed = match engine.find(id) {
+        Ok(record) => engine.take_away(&record, false, true),
+        // The client that it ran for has removed it.
+        Err(Error::Store(store::Error::NoContainer(_))) => Ok(()),
+        Err(error) => Err(error),
+    };
     // Nothing is left to be seen of it: nobody needs to wait until its files are gone.
     sys::process::close_inherited(&[])?;
     engine.store().sweep();
-    Ok(())
+    removed
 }
 
 /// A container of `run --rm` between being made and being started. If our process dies

@@ -112,6 +112,8 @@ pub struct Options {
     pub input_once: bool,
     /// Let the output wait for us rather than skip any.
     pub lossless: bool,
+    /// We remove the container once it has ended, so that nobody has to start for that.
+    pub removes: bool,
     /// At most this many bytes of earlier output first.
     pub replay: u32,
     /// Pass signals that we get on to the process.
@@ -223,6 +225,7 @@ pub fn request(
         input: options.input,
         input_once: options.input_once,
         lossless: options.lossless,
+        removes: options.removes,
         replay: options.replay,
         size: size.filter(|s| s.rows > 0 && s.cols > 0),
     }))

@@ -18,6 +18,7 @@ use crate::identity::{self, User};
 use crate::program::{Failure, Program};
 use crate::rootfs::Root;
 use crate::stdio::{Stdio, Streams};
+use crate::userns::nested::Nested;
 
 /// The container to execute in.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +63,9 @@ pub enum ExecError {
     /// A capability that no kernel knows.
     #[error(transparent)]
     Capability(#[from] ConfineError),
+    /// The user has no id inside.
+    #[error(transparent)]
+    Ids(#[from] crate::userns::nested::NestedError),
     /// The user is not known inside.
     #[error(transparent)]
     User(#[from] crate::identity::UserError),
@@ -75,7 +79,7 @@ impl ExecError {
     pub fn exit_code(&self) -> i32 {
         match self {
             Self::Program(error) => error.exit_code(),
-            Self::Failed { .. } | Self::User(_) => 126,
+            Self::Failed { .. } | Self::User(_) | Self::Ids(_) => 126,
             _ => 125,
         }
     }
@@ -97,13 +101,16 @@ pub fn exec(
     let ours = sys::caps::permitted()?;
     let confinement = Confinement::new(process, &target.plan.seccomp, user.uid, ours)?;
     let program = Program::new(process, &user.home)?;
-    let mut streams = Streams::new(stdio, || new_terminal(&root), user.uid)?;
+    let nested = Nested::of_running(target.plan, target.init, &user)?;
+    let owner = Nested::outside(nested.as_ref(), user.uid);
+    let mut streams = Streams::new(stdio, || new_terminal(&root), owner)?;
     let (listener, report) = pipe()?;
     let entry = Entry {
         place: crate::cgroup::place_of(target.init.pid, &target.plan.id)?,
         pidfd,
         cwd: process.cwd.clone(),
         user,
+        nested,
         confinement,
         program,
         report,
@@ -173,6 +180,7 @@ struct Entry {
     pidfd: OwnedFd,
     cwd: String,
     user: User,
+    nested: Option<Nested>,
     confinement: Confinement,
     program: Program,
     report: OwnedFd,
@@ -243,6 +251,7 @@ impl Entry {
         sys::process::close_on_exec_from(3)?;
         rustix::process::chdir(self.cwd.as_str())
             .map_err(|errno| sys::Error::new("change directory to", &self.cwd, errno))?;
+        Nested::join(self.nested.as_ref())?;
         sys::caps::become_user(
             self.user.uid,
             self.user.gid,

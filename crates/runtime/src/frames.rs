@@ -61,6 +61,10 @@ pub struct AttachRequest {
     /// Nothing may be skipped: output waits while this client is slow, as long as it is
     /// the only one.
     pub lossless: bool,
+    /// It removes the container once that has ended; whoever supervises it does so only if
+    /// this client is gone without having done it.
+    #[serde(default)]
+    pub removes: bool,
     /// At most this many bytes of earlier output first.
     pub replay: u32,
     /// Size of its terminal.
@@ -311,7 +315,8 @@ impl AttachRequest {
         let flags = u8::from(self.input)
             | u8::from(self.input_once) << 1
             | u8::from(self.lossless) << 2
-            | u8::from(self.size.is_some()) << 3;
+            | u8::from(self.size.is_some()) << 3
+            | u8::from(self.removes) << 4;
         let mut bytes = [0; 9];
         bytes[0] = flags;
         bytes[1..5].copy_from_slice(&self.replay.to_be_bytes());
@@ -323,10 +328,11 @@ impl AttachRequest {
         let (flags, rest) = payload.split_first()?;
         let (replay, size) = rest.split_first_chunk::<4>()?;
         let size = size_from(size.try_into().ok()?);
-        (*flags < 16).then(|| Self {
+        (*flags < 32).then(|| Self {
             input: flags & 1 != 0,
             input_once: flags & 2 != 0,
             lossless: flags & 4 != 0,
+            removes: flags & 16 != 0,
             replay: u32::from_be_bytes(*replay),
             size: (flags & 8 != 0).then_some(size),
         })
@@ -394,16 +400,17 @@ mod tests {
     fn requests() -> impl Strategy<Value = Request> {
         let size = (any::<u16>(), any::<u16>()).prop_map(|(rows, cols)| WindowSize { rows, cols });
         let attach = (
-            any::<[bool; 3]>(),
+            any::<[bool; 4]>(),
             any::<u32>(),
             proptest::option::of(size.clone()),
         );
         prop_oneof![
-            attach.prop_map(|([input, input_once, lossless], replay, size)| {
+            attach.prop_map(|([input, input_once, lossless, removes], replay, size)| {
                 Request::Attach(AttachRequest {
                     input,
                     input_once,
                     lossless,
+                    removes,
                     replay,
                     size,
                 })

@@ -39,6 +39,7 @@ pub(crate) fn run(args: &AttachArgs, host: &Host) -> Result<ExitCode, CliError> 
         input: plan.process.stdin_open && !args.no_stdin,
         input_once: false,
         lossless: false,
+        removes: false,
         replay: REPLAY_BYTES,
         sig_proxy: args.sig_proxy,
     };
@@ -69,7 +70,10 @@ pub(super) fn pump(
         .map_err(|error| CliError::from_error(Kind::Failed, &error))?;
     match outcome {
         Outcome::Exited(code) => {
-            if record.auto_remove {
+            if options.removes {
+                // Ours to do; what is left in the trash is emptied behind us.
+                engine.take_away(record, false, true)?;
+            } else if record.auto_remove {
                 // The supervisor keeps the connection until the container is gone.
                 let _ = client.closed();
             }

@@ -84,6 +84,7 @@ fn foreground(
         input: plan.process.stdin_open,
         input_once: true,
         lossless: true,
+        removes: record.auto_remove,
         replay: 0,
         sig_proxy: true,
     };

@@ -18,6 +18,7 @@ use crate::identity::User;
 use crate::program::{Failure, Program};
 use crate::rootfs::{KernelMounts, Root, RootfsError};
 use crate::stdio::Streams;
+use crate::userns::nested::Nested;
 
 const SIGKILL: i32 = 9;
 
@@ -31,6 +32,8 @@ pub(super) struct Inside<'a> {
     pub(super) hostname: &'a str,
     pub(super) cwd: &'a str,
     pub(super) user: &'a User,
+    /// Where its ids have their numbers.
+    pub(super) nested: Option<&'a Nested>,
     pub(super) streams: &'a Streams,
     pub(super) confinement: Confinement,
     pub(super) program: Program,
@@ -88,6 +91,7 @@ impl Inside<'_> {
         // Nothing that shares our pid namespace may look into us.
         sys::process::forbid_inspection()?;
         self.change_directory()?;
+        Nested::join(self.nested)?;
         let user = self.user;
         let kept = self.confinement.needed();
         sys::caps::become_user(user.uid, user.gid, &user.groups, kept)?;

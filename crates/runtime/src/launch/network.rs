@@ -18,7 +18,8 @@ pub(super) struct Network {
     pub(super) attached: Option<Attached>,
 }
 
-/// Makes or finds the network namespace, and has the gateway connect it.
+/// Makes or finds the network namespace, and has the gateway connect it. Call it on a
+/// thread of its own, which ends soon: it is left in the namespace.
 pub(super) fn connect(plan: &ContainerPlan) -> Result<Network, StartError> {
     let (netns, attached) = match &plan.network {
         NetworkMode::Host => (None, None),
@@ -35,13 +36,12 @@ pub(super) fn connect(plan: &ContainerPlan) -> Result<Network, StartError> {
 }
 
 fn make() -> sys::Result<OwnedFd> {
-    let groups = ping_groups();
-    sys::ns::new_network(move || {
-        sys::ns::raise_loopback()?;
-        // In a namespace of one's own, ping and low ports need no privilege.
-        sys::ns::write_sysctl("net/ipv4/ping_group_range", &groups)?;
-        sys::ns::write_sysctl("net/ipv4/ip_unprivileged_port_start", "0")
-    })
+    let namespace = sys::ns::enter_new_network()?;
+    sys::ns::raise_loopback()?;
+    // In a namespace of one's own, ping and low ports need no privilege.
+    sys::ns::write_sysctl("net/ipv4/ping_group_range", &ping_groups())?;
+    sys::ns::write_sysctl("net/ipv4/ip_unprivileged_port_start", "0")?;
+    Ok(namespace)
 }
 
 /// All groups that have a mapping here, which must begin with group 0.

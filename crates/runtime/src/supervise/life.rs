@@ -124,6 +124,7 @@ fn set_up(run_base: &Path, plan_path: &Path) -> Result<Supervisor, BeginError> {
         .map_err(|e| RecordError::new("create", run_dir, e))?;
     let lock = lock(&plan)?;
     liveness::reap_locked(run_dir, &plan.paths.exit)?;
+    let _ = std::fs::remove_file(record::lost_path(run_dir));
     let listener =
         socket::listen(run_dir).map_err(|e| RecordError::new("listen in", run_dir, e))?;
     let state = RunState {
@@ -208,11 +209,8 @@ fn live(mut supervisor: Supervisor) -> i32 {
                 if supervisor.stop.asked {
                     return end(supervisor, code, None);
                 }
-                // libcontainer wants a fresh process.
-                match handover::execute_anew(supervisor) {
-                    Ok(same) => supervisor = same,
-                    Err(_) => return code,
-                }
+                launch::clean_up(&supervisor.plan);
+                supervisor.small = false;
             }
             None => return end(supervisor, code, failed),
         }
@@ -383,7 +381,6 @@ fn again_after(supervisor: &mut Supervisor, code: i32) -> Option<Moment> {
         health.abandon();
     }
     supervisor.oom_killed = crate::cgroup::oom_killed(&supervisor.plan.id);
-    launch::clean_up(&supervisor.plan);
     let now = clock::now();
     let ran = now.saturating_sub(supervisor.run_began);
     let policy = supervisor.plan.restart;
@@ -427,27 +424,42 @@ fn end(mut supervisor: Supervisor, code: i32, failure: Option<Failure>) -> i32 {
         Some(failure) => Reply::Failed(failure),
         None => Reply::Exit(code),
     };
+    let after = supervisor.plan.after_exit.take();
+    let undertaken = supervisor.peers.iter().any(Peer::removes);
+    if after.is_none() || undertaken {
+        // Whoever is told of the end may remove or restart the container at once.
+        drop(supervisor.lock);
+    }
     supervisor
         .peers
         .iter_mut()
         .for_each(|peer| peer.reply(&news));
-    let after = supervisor.plan.after_exit.clone();
+    launch::clean_up(&supervisor.plan);
     if let (Ok(file), None) = (&file, &after) {
         // A container that is removed at once needs no record that survives a power cut.
         let _ = record::sync(&paths.exit, file);
     }
     let patience = match after {
         Some(_) => LINGER_BEFORE_REMOVAL,
-        None => {
-            drop(supervisor.lock);
-            LINGER
-        }
+        None => LINGER,
     };
-    linger(&mut supervisor.peers, clock::now() + patience);
+    let until = clock::now() + patience;
+    linger(&mut supervisor.peers, until);
     if let Some(words) = after {
+        wait_for_removers(&supervisor.peers, until);
         become_what_follows(words, &supervisor.peers);
     }
     code
+}
+
+/// Clients that remove the container themselves are faster at it. What comes after us
+/// does what they left, if they were killed, and empties the trash.
+fn wait_for_removers(peers: &[Peer], until: Moment) {
+    for peer in peers.iter().filter(|peer| peer.removes()) {
+        // Nothing but the end of the connection is asked for.
+        let mut fds = [PollFd::from_borrowed_fd(peer.as_fd(), PollFlags::empty())];
+        let _ = rustix::event::poll(&mut fds, clock::until(Some(until)).as_ref());
+    }
 }
 
 /// Lets slow clients take their last output.

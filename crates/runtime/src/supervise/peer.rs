@@ -184,6 +184,11 @@ impl Peer {
         self.queued() >= QUEUE
     }
 
+    /// Whether it is there to remove the container once that has ended.
+    pub(crate) fn removes(&self) -> bool {
+        !self.gone && self.attached.is_some_and(|a| a.removes)
+    }
+
     /// Whether it wants every byte.
     pub(crate) fn is_lossless(&self) -> bool {
         self.attached.is_some_and(|a| a.lossless)

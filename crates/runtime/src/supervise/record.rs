@@ -4,6 +4,7 @@
 //! <run_dir>/lock        held (flock, exclusive) while the supervisor lives
 //! <run_dir>/state.json  RunState, by rename; gone after an orderly end
 //! <run_dir>/ctl         the control socket; gone after an orderly end
+//! <run_dir>/lost        the last supervisor was killed and its restart policy is still due
 //! <exit>                ExitRecord, by rename; outlives everything
 //! running.json          beside it: the RunState of the start; gone after an orderly end
 //! ```
@@ -72,6 +73,11 @@ pub(crate) fn write_running(exit: &Path, state: &RunState, durable: bool) -> Res
 /// The note of a run that has begun and, as far as is known, not ended.
 pub(crate) fn read_running(exit: &Path) -> Result<Option<RunState>, RecordError> {
     read(&running_path(exit))
+}
+
+/// Path of the note that a supervisor was lost.
+pub(crate) fn lost_path(run_dir: &Path) -> PathBuf {
+    run_dir.join("lost")
 }
 
 /// Reads the state of a running container; `None` when there is none.
