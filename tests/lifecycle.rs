@@ -8,7 +8,6 @@
 
 mod kit;
 
-use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Stdio;
@@ -65,6 +64,42 @@ fn into_file(shim: &Shim, args: &[&str], name: &str) -> std::path::PathBuf {
     assert!(status.success(), "shim {}", args.join(" "));
     path
 }
+
+/// Fields of docker's API and their types (moby: api/swagger.yaml): string, integer,
+/// boolean, array, object, or an integer that may be absent. Empty arrays and objects may
+/// be `null`.
+const DOCKERS: [(&str, &str); 6] = [
+    ("", "Id:s Created:s Path:s Args:a State:o Image:s ResolvConfPath:s HostnamePath:s HostsPath:s \
+          LogPath:s Name:s RestartCount:i Driver:s Platform:s MountLabel:s ProcessLabel:s \
+          AppArmorProfile:s ExecIDs:a HostConfig:o GraphDriver:o SizeRw:i SizeRootFs:i Mounts:a \
+          Config:o NetworkSettings:o"),
+    ("State", "Status:s Running:b Paused:b Restarting:b OOMKilled:b Dead:b Pid:i ExitCode:i Error:s \
+               StartedAt:s FinishedAt:s"),
+    ("Config", "Hostname:s Domainname:s User:s AttachStdin:b AttachStdout:b AttachStderr:b \
+                ExposedPorts:o Tty:b OpenStdin:b StdinOnce:b Env:a Cmd:a Image:s Volumes:o \
+                WorkingDir:s Entrypoint:a OnBuild:a Labels:o StopSignal:s StopTimeout:i"),
+    ("HostConfig", "Binds:a ContainerIDFile:s LogConfig:o NetworkMode:s PortBindings:o \
+                    RestartPolicy:o AutoRemove:b VolumeDriver:s VolumesFrom:a ConsoleSize:a CapAdd:a \
+                    CapDrop:a CgroupnsMode:s Dns:a DnsOptions:a DnsSearch:a ExtraHosts:a GroupAdd:a \
+                    IpcMode:s Cgroup:s Links:a OomScoreAdj:i PidMode:s Privileged:b PublishAllPorts:b \
+                    ReadonlyRootfs:b SecurityOpt:a UTSMode:s UsernsMode:s ShmSize:i Runtime:s \
+                    Isolation:s CpuShares:i Memory:i NanoCpus:i CgroupParent:s BlkioWeight:i \
+                    BlkioWeightDevice:a BlkioDeviceReadBps:a BlkioDeviceWriteBps:a \
+                    BlkioDeviceReadIOps:a BlkioDeviceWriteIOps:a CpuPeriod:i CpuQuota:i \
+                    CpuRealtimePeriod:i CpuRealtimeRuntime:i CpusetCpus:s CpusetMems:s Devices:a \
+                    DeviceCgroupRules:a DeviceRequests:a MemoryReservation:i MemorySwap:i \
+                    MemorySwappiness:n OomKillDisable:b PidsLimit:n Ulimits:a CpuCount:i CpuPercent:i \
+                    IOMaximumIOps:i IOMaximumBandwidth:i MaskedPaths:a ReadonlyPaths:a"),
+    ("NetworkSettings", "Bridge:s SandboxID:s SandboxKey:s Ports:o HairpinMode:b \
+                         LinkLocalIPv6Address:s LinkLocalIPv6PrefixLen:i SecondaryIPAddresses:a \
+                         SecondaryIPv6Addresses:a EndpointID:s Gateway:s GlobalIPv6Address:s \
+                         GlobalIPv6PrefixLen:i IPAddress:s IPPrefixLen:i IPv6Gateway:s MacAddress:s \
+                         Networks:o"),
+    ("NetworkSettings.Networks.none", "IPAMConfig:o Links:a Aliases:a MacAddress:s DriverOpts:o \
+                                       NetworkID:s EndpointID:s Gateway:s IPAddress:s IPPrefixLen:i \
+                                       IPv6Gateway:s GlobalIPv6Address:s GlobalIPv6PrefixLen:i \
+                                       DNSNames:a"),
+];
 
 as_root_and_user! {
 
@@ -148,6 +183,117 @@ fn what_cannot_start_stays_as_created_with_its_exit_code(shim: &Shim) {
     let again = shim.run(&run_args(&["--rm", "--name", "d"], &["/no/such/program"]));
     assert_eq!(again.code, 127);
     assert_eq!(shim.ok(&["ps", "-a", "--format", "{{.Names}}"]), "c", "with --rm nothing stays");
+}
+
+fn inspect_says_what_a_docker_client_reads(shim: &Shim) {
+    shim.has(&[Base::Busybox]);
+    shim.write("image/Dockerfile", "FROM busybox\nENTRYPOINT [\"sh\", \"-c\"]\nCMD [\"exit 3\"]\n\
+                LABEL from=image\nSTOPSIGNAL SIGQUIT\nEXPOSE 9000\nENV A=1\nVOLUME /vol\n");
+    shim.ok(&["build", "-q", "-t", "img", "image"]);
+    let flags = ["create", "--name", "c", "--network", "none", "--label", "own=1", "-e", "B=2",
+                 "--restart", "on-failure:4", "-v", "data:/data:ro", "img", SLEEP];
+    shim.ok(&flags);
+    let document = |name: &str| -> serde_json::Value {
+        let list: serde_json::Value = serde_json::from_str(&shim.ok(&["inspect", "-s", name])).unwrap();
+        list[0].clone()
+    };
+    for running in [false, true] {
+        if running {
+            shim.ok(&["start", "c"]);
+        }
+        let seen = document("c");
+        for (part, kinds) in DOCKERS {
+            let part = part.split('.').filter(|p| !p.is_empty()).fold(&seen, |v, key| &v[key]);
+            for word in kinds.split_whitespace() {
+                let (key, kind) = word.split_once(':').unwrap();
+                let value = part.get(key).unwrap_or_else(|| panic!("no {key} in {part}"));
+                let fits = match kind {
+                    "s" => value.is_string(),
+                    "i" => value.is_i64() || value.is_u64(),
+                    "b" => value.is_boolean(),
+                    "a" => value.is_array() || value.is_null(),
+                    "o" => value.is_object() || value.is_null(),
+                    _ => value.is_i64() || value.is_null(),
+                };
+                assert!(fits, "{key} is {value}, not of type {kind}");
+            }
+        }
+        let mount = seen["Mounts"].as_array().unwrap().iter().find(|m| m["Destination"] == "/data").unwrap();
+        assert_eq!((&mount["Type"], &mount["Name"], &mount["RW"]), (&"volume".into(), &"data".into(), &false.into()));
+        assert_eq!(seen["HostConfig"]["Binds"], serde_json::json!(["data:/data:ro"]));
+        assert_eq!(seen["State"]["Running"], running);
+    }
+    let seen = inspect(shim, "c", "{{json .Config.Entrypoint}} {{.Config.StopSignal}} {{json .Config.Labels}} {{.Config.Env}}");
+    assert!(seen.starts_with("[\"sh\",\"-c\"] SIGQUIT {\"from\":\"image\",\"own\":\"1\"} [PATH="), "{seen}");
+    assert!(seen.ends_with("A=1 B=2]"), "{seen}");
+    assert_eq!(inspect(shim, "c", "{{index .Config.Cmd 0}}"), SLEEP);
+    assert_eq!(inspect(shim, "c", "{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}"), "on-failure 4");
+    // Other kinds, by flag or one after the other.
+    assert_eq!(inspect(shim, "data", "{{.Driver}}"), "local");
+    assert_eq!(inspect(shim, "img", "{{.Os}}"), "linux");
+    assert_eq!(shim.ok(&["inspect", "--type", "volume", "-f", "{{.Name}}", "data"]), "data");
+    shim.run(&["inspect", "--type", "image", "c"]).failed(&["no such image"]);
+    shim.run(&["inspect", "--type", "planet", "c"]).failed(&["planet"]);
+    let both = shim.run(&["inspect", "-f", "{{.Name}}", "c", "nosuch", "data"]);
+    assert_eq!((both.code, both.stdout.as_str()), (1, "/c\ndata\n"));
+}
+
+fn lists_are_filtered_and_laid_out(shim: &Shim) {
+    shim.has(&[Base::Busybox]);
+    sleeper(shim, "up", &["--label", "a=1", "--label", "b=x,y", "-v", "data:/data"]);
+    ended(shim, "three", "echo 12345 > /file; exit 3");
+    shim.write("image/Dockerfile", "FROM busybox\nEXPOSE 81\n");
+    shim.ok(&["build", "-q", "-t", "exposing", "image"]);
+    shim.ok(&["create", "--name", "fresh", "--label", "a=2", "exposing"]);
+    let names = |args: &[&str]| {
+        shim.ok(&[&["ps", "--format", "{{.Names}}"], args].concat()).replace('\n', " ")
+    };
+    for (args, wanted) in [
+        (&[][..], "up"),
+        (&["-a"], "fresh three up"),
+        (&["-n", "2"], "fresh three"),
+        (&["-l"], "fresh"),
+        (&["-f", "status=exited"], "three"),
+        (&["-f", "status=exited", "-f", "status=created"], "fresh three"),
+        (&["-f", "exited=3"], "three"),
+        (&["-f", "exited=0"], ""),
+        (&["-a", "-f", "name=e"], "fresh three"),
+        (&["-a", "-f", "name=^three$"], "three"),
+        (&["-a", "-f", "label=a"], "fresh up"),
+        (&["-a", "-f", "label=a=1"], "up"),
+        (&["-a", "-f", "label=a", "-f", "label=b"], "up"),
+        (&["-a", "-f", "before=three"], "up"),
+        (&["-a", "-f", "since=three"], "fresh"),
+        (&["-a", "-f", "volume=data"], "up"),
+        (&["-a", "-f", "volume=/data"], "up"),
+        (&["-a", "-f", "network=none"], "three up"),
+        (&["-a", "-f", "expose=81"], "fresh"),
+        (&["-a", "-f", "health=none", "-f", "status=running"], "up"),
+        (&["-a", "-f", "ancestor=busybox"], "fresh three up"),
+        (&["-a", "-f", "ancestor=exposing", "-f", "name=fresh"], "fresh"),
+        (&["-a", "-f", "ancestor=other"], ""),
+    ] {
+        assert_eq!(names(args), wanted, "{args:?}");
+    }
+    shim.run(&["ps", "-f", "is-task=true"]).failed(&["invalid filter `is-task=true`"]);
+    shim.run(&["ps", "-f", "colour=red"]).failed(&["invalid filter", "want one of ancestor"]);
+    shim.run(&["ps", "-f", "before=nosuch"]).failed(&["no such container"]);
+    let heading = |args: &[&str]| shim.ok(args).lines().next().unwrap().split("  ")
+        .map(str::trim).filter(|w| !w.is_empty()).collect::<Vec<_>>().join("|");
+    let usual = "CONTAINER ID|IMAGE|COMMAND|CREATED|STATUS|PORTS|NAMES";
+    assert_eq!(heading(&["ps"]), usual);
+    assert_eq!(heading(&["ps", "--format", "table"]), usual);
+    assert_eq!(heading(&["ps", "-s"]), format!("{usual}|SIZE"));
+    assert_eq!(heading(&["ps", "--format", "table {{.ID}}\\t{{.RunningFor}}\\t{{.CreatedAt}}"]),
+               "CONTAINER ID|CREATED|CREATED AT");
+    let size = shim.ok(&["ps", "-a", "-s", "-f", "name=three", "--format", "{{.Size}}"]);
+    assert!(size.starts_with("6B (virtual "), "{size}");
+    assert_eq!(shim.ok(&["ps", "--format", "{{.Label \"b\"}}"]), "x,y");
+    let row: serde_json::Value = serde_json::from_str(&shim.ok(&["ps", "--format", "json"])).unwrap();
+    let keys: Vec<&String> = row.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["Command", "CreatedAt", "ID", "Image", "Labels", "LocalVolumes", "Mounts", "Names",
+                      "Networks", "Ports", "RunningFor", "Size", "State", "Status"]);
+    assert_eq!(shim.ok(&["ps", "-q", "--no-trunc"]).len(), 64);
 }
 
 fn differences_are_told(shim: &Shim) {
@@ -395,11 +541,4 @@ fn piped(mut command: std::process::Command) -> std::process::Child {
     // It has to look before the container changes.
     std::thread::sleep(std::time::Duration::from_millis(300));
     child
-}
-
-#[allow(dead_code)]
-fn read_all(mut from: impl Read) -> String {
-    let mut text = String::new();
-    from.read_to_string(&mut text).unwrap();
-    text
 }

@@ -213,6 +213,8 @@ impl Command {
             | Self::Up(_)
             | Self::Down(_)
             | Self::Exec(_) => true,
+            Self::Ps(args) => args.needs_namespace(),
+            Self::Inspect(args) => args.needs_namespace(),
             Self::Image(args) => args.needs_namespace(),
             Self::Volume(args) => args.needs_namespace(),
             Self::Compose(args) => args.needs_namespace(),

@@ -1,10 +1,15 @@
 //! Records in docker's shapes: rows of tables, documents of `inspect`.
 
+mod container;
+mod host_config;
+mod row;
+
 use engine::{ContainerView, Engine, Liveness, StoreError};
 use jiff::Timestamp;
-use model::container::{RestartPolicy, RunState};
-use model::{ContainerPlan, MountKind, NetworkMode, PublishedPort};
-use serde_json::{Map, Value, json};
+use model::PublishedPort;
+use serde_json::{Value, json};
+
+pub(crate) use row::{PS_HEADINGS, mounts, networks, ps_row};
 
 use crate::error::{CliError, Kind};
 
@@ -48,36 +53,6 @@ fn duration(seconds: i64) -> String {
     }
 }
 
-/// A container as a row of `ps`.
-pub(crate) fn ps_row(container: &ContainerView, full: bool) -> Value {
-    let record = &container.record;
-    let command = format!("\"{}\"", record.command.join(" "));
-    let shown = match full || command.chars().count() <= 20 {
-        true => command,
-        false => command.chars().take(19).chain(['…']).collect(),
-    };
-    let labels: Vec<String> = record
-        .labels
-        .iter()
-        .map(|(k, v)| format!("{k}={v}"))
-        .collect();
-    json!({
-        "ID": if full { record.id.as_str() } else { record.id.short() },
-        "Image": record.image.name,
-        "Command": shown,
-        "CreatedAt": record.created,
-        "RunningFor": since(&record.created),
-        "State": container.observed.status(),
-        "Status": status(&container.observed),
-        "Ports": ports(container),
-        "Names": record.name,
-        "Labels": labels.join(","),
-        "Mounts": Engine::volumes_of(&container.plan).join(","),
-        "Networks": networks(&container.plan).join(","),
-        "LocalVolumes": Engine::volumes_of(&container.plan).len().to_string(),
-    })
-}
-
 /// Docker's status, e.g. `Up 3 minutes (healthy)`.
 pub(crate) fn status(observed: &Liveness) -> String {
     match observed {
@@ -104,34 +79,6 @@ pub(crate) fn status(observed: &Liveness) -> String {
             }
         }
     }
-}
-
-fn networks(plan: &ContainerPlan) -> Vec<String> {
-    match &plan.network {
-        NetworkMode::None => vec!["none".into()],
-        NetworkMode::Host => vec!["host".into()],
-        NetworkMode::Container { .. } => Vec::new(),
-        NetworkMode::Gateway(network) => network
-            .attachments
-            .iter()
-            .map(|a| a.network.clone())
-            .collect(),
-    }
-}
-
-/// Published ports while it runs, e.g. `0.0.0.0:8000->8000/tcp, [::]:8000->8000/tcp`.
-pub(crate) fn ports(container: &ContainerView) -> String {
-    let Liveness::Running(state) = &container.observed else {
-        return String::new();
-    };
-    let published = state.network.iter().flat_map(|ready| &ready.published);
-    let shown = published.flat_map(|port| {
-        let inside = format!("{}/{}", port.container_port, port.transport.as_str());
-        host_addresses(port)
-            .into_iter()
-            .map(move |outside| format!("{outside}->{inside}"))
-    });
-    shown.collect::<Vec<_>>().join(", ")
 }
 
 /// Published ports while it runs: the port inside, and where it is on the host.
@@ -162,9 +109,19 @@ fn host_addresses(port: &PublishedPort) -> Vec<String> {
 
 /// Finds an object of one of these kinds and describes it as docker's `inspect` does.
 pub(crate) fn inspect(engine: &Engine, kinds: &[&str], name: &str) -> Result<Value, CliError> {
+    inspect_sized(engine, kinds, name, false)
+}
+
+/// As [`inspect`], with the sizes of containers.
+pub(crate) fn inspect_sized(
+    engine: &Engine,
+    kinds: &[&str],
+    name: &str,
+    size: bool,
+) -> Result<Value, CliError> {
     for kind in kinds {
         let found = match *kind {
-            "container" => container(engine, name),
+            "container" => container::document(engine, name, size),
             "image" => image(engine, name),
             "volume" => volume(engine, name),
             _ => network(engine, name),
@@ -187,211 +144,6 @@ pub(crate) fn inspect(engine: &Engine, kinds: &[&str], name: &str) -> Result<Val
         Kind::Failed,
         format!("no such {kind}: {name}"),
     ))
-}
-
-fn container(engine: &Engine, name: &str) -> Result<Value, engine::Error> {
-    let view = engine.view(engine.find(name)?)?;
-    let (record, plan) = (&view.record, &view.plan);
-    let process = &plan.process;
-    let (path, args) = process
-        .argv
-        .split_first()
-        .map_or(("", &[][..]), |(p, a)| (p.as_str(), a));
-    let restarts = match &view.observed {
-        Liveness::Running(state) => state.restarts,
-        Liveness::Exited(exit) => exit.restarts,
-        Liveness::Created => 0,
-    };
-    Ok(json!({
-        "Id": record.id.as_str(),
-        "Created": record.created,
-        "Path": path,
-        "Args": args,
-        "State": state(&view.observed),
-        "Image": record.image.id.as_str(),
-        "Name": format!("/{}", record.name),
-        "RestartCount": restarts,
-        "Platform": "linux",
-        "LogPath": plan.paths.log,
-        "HostConfig": host_config(plan, record.auto_remove),
-        "Mounts": plan.mounts.iter().map(mount).collect::<Vec<_>>(),
-        "Config": {
-            "Hostname": plan.hostname,
-            "User": process.user,
-            "Tty": process.tty,
-            "OpenStdin": process.stdin_open,
-            "Env": process.env,
-            "Cmd": process.argv,
-            "Image": record.image.name,
-            "WorkingDir": process.cwd,
-            "Labels": record.labels,
-            "StopSignal": plan.stop.signal.to_string(),
-            "StopTimeout": plan.stop.grace_ms / 1000,
-        },
-        "NetworkSettings": network_settings(&view),
-    }))
-}
-
-fn state(observed: &Liveness) -> Value {
-    let status = observed.status();
-    let base = |pid: i32, exit: i32, error: &str, started: &str, finished: &str, oom: bool| {
-        json!({
-            "Status": status,
-            "Running": status == "running",
-            "Paused": false,
-            "Restarting": status == "restarting",
-            "OOMKilled": oom,
-            "Dead": false,
-            "Pid": pid,
-            "ExitCode": exit,
-            "Error": error,
-            "StartedAt": started,
-            "FinishedAt": finished,
-        })
-    };
-    const NEVER: &str = "0001-01-01T00:00:00Z";
-    match observed {
-        Liveness::Created => base(0, 0, "", NEVER, NEVER, false),
-        Liveness::Exited(exit) => {
-            let started = if exit.started_at.is_empty() {
-                NEVER
-            } else {
-                &exit.started_at
-            };
-            let error = exit.error.as_deref().unwrap_or_default();
-            base(
-                0,
-                exit.code,
-                error,
-                started,
-                &exit.finished_at,
-                exit.oom_killed,
-            )
-        }
-        Liveness::Running(running) => {
-            let pid = running.init.map_or(0, |init| init.pid);
-            let mut out = base(pid, 0, "", &running.started_at, NEVER, false);
-            if let Some(health) = health(running) {
-                out["Health"] = health;
-            }
-            out
-        }
-    }
-}
-
-fn health(state: &RunState) -> Option<Value> {
-    let health = state.health.as_ref()?;
-    let probe = |probe: &model::health::HealthProbe| {
-        json!({
-            "Start": probe.start,
-            "End": probe.end,
-            "ExitCode": probe.exit_code,
-            "Output": probe.output,
-        })
-    };
-    Some(json!({
-        "Status": health.status.as_str(),
-        "FailingStreak": health.failing_streak,
-        "Log": health.log.iter().map(probe).collect::<Vec<_>>(),
-    }))
-}
-
-fn host_config(plan: &ContainerPlan, auto_remove: bool) -> Value {
-    let (name, retries) = match plan.restart {
-        RestartPolicy::No => ("no", 0),
-        RestartPolicy::Always => ("always", 0),
-        RestartPolicy::UnlessStopped => ("unless-stopped", 0),
-        RestartPolicy::OnFailure { max_retries } => ("on-failure", max_retries),
-    };
-    let mode = match &plan.network {
-        NetworkMode::None => "none".to_owned(),
-        NetworkMode::Host => "host".to_owned(),
-        NetworkMode::Container { run_dir } => {
-            // The directory is named after the container.
-            let id = run_dir.file_name().unwrap_or_default();
-            format!("container:{}", id.to_string_lossy())
-        }
-        NetworkMode::Gateway(network) => network
-            .attachments
-            .first()
-            .map_or_else(String::new, |a| a.network.clone()),
-    };
-    let published = match &plan.network {
-        NetworkMode::Gateway(network) => bindings(&network.published),
-        _ => Map::new(),
-    };
-    json!({
-        "NetworkMode": mode,
-        "PortBindings": published,
-        "RestartPolicy": { "Name": name, "MaximumRetryCount": retries },
-        "AutoRemove": auto_remove,
-        "ReadonlyRootfs": plan.rootfs.read_only,
-        "Privileged": false,
-        "ExtraHosts": plan.extra_hosts.iter().map(|(n, a)| format!("{n}:{a}")).collect::<Vec<_>>(),
-    })
-}
-
-fn bindings(published: &[PublishedPort]) -> Map<String, Value> {
-    let mut out = Map::new();
-    for port in published {
-        let key = format!("{}/{}", port.container_port, port.transport.as_str());
-        let ip = port
-            .host_ip
-            .map(|ip| ip.to_string())
-            .unwrap_or_else(|| "0.0.0.0".into());
-        let number = port.host_port.map(|p| p.to_string()).unwrap_or_default();
-        let list = out.entry(key).or_insert_with(|| json!([]));
-        if let Value::Array(list) = list {
-            list.push(json!({ "HostIp": ip, "HostPort": number }));
-        }
-    }
-    out
-}
-
-fn mount(mount: &model::MountPlan) -> Value {
-    let (kind, name, source) = match &mount.kind {
-        MountKind::Bind { source } => ("bind", String::new(), source.display().to_string()),
-        MountKind::Volume { source, name, .. } => {
-            ("volume", name.clone(), source.display().to_string())
-        }
-        MountKind::Tmpfs { .. } => ("tmpfs", String::new(), String::new()),
-        MountKind::Image { name, .. } => ("image", String::new(), name.clone()),
-    };
-    json!({
-        "Type": kind,
-        "Name": name,
-        "Source": source,
-        "Destination": mount.target,
-        "Mode": if mount.read_only { "ro" } else { "" },
-        "RW": !mount.read_only,
-        "Propagation": if kind == "bind" { "rprivate" } else { "" },
-    })
-}
-
-fn network_settings(view: &ContainerView) -> Value {
-    let ready = match &view.observed {
-        Liveness::Running(state) => state.network.as_ref(),
-        _ => None,
-    };
-    let mut networks = Map::new();
-    for link in ready.into_iter().flat_map(|r| &r.links) {
-        networks.insert(
-            link.network.clone(),
-            json!({
-                "IPAddress": link.address.to_string(),
-                "IPPrefixLen": link.prefix,
-                "Gateway": link.gateway.to_string(),
-                "MacAddress": link.mac,
-            }),
-        );
-    }
-    let first = ready.and_then(|r| r.links.first());
-    json!({
-        "Ports": bindings(ready.map_or(&[], |r| &r.published)),
-        "IPAddress": first.map(|l| l.address.to_string()).unwrap_or_default(),
-        "Gateway": first.map(|l| l.gateway.to_string()).unwrap_or_default(),
-        "Networks": networks,
-    })
 }
 
 fn image(engine: &Engine, name: &str) -> Result<Value, engine::Error> {
@@ -418,22 +170,31 @@ fn image(engine: &Engine, name: &str) -> Result<Value, engine::Error> {
     if let (Value::Object(run), Value::Object(config)) = (&mut run, config) {
         run.extend(config);
     }
-    Ok(json!({
+    let history = image.config.history.last();
+    let mut document = json!({
         "Id": image.id.as_str(),
         "RepoTags": references.iter().map(|r| r.familiar()).collect::<Vec<_>>(),
         "RepoDigests": digests.collect::<Vec<_>>(),
+        "Parent": "",
+        "Comment": history.and_then(|h| h.comment.clone()).unwrap_or_default(),
         "Created": image.config.created,
+        "DockerVersion": "",
         "Author": image.config.author.clone().unwrap_or_default(),
         "Architecture": image.config.architecture,
-        "Variant": image.config.variant.clone().unwrap_or_default(),
         "Os": image.config.os,
         "Size": known.map_or(0, |k| k.size),
         "Config": run,
+        "GraphDriver": { "Name": "overlay2", "Data": null },
         "RootFS": {
             "Type": "layers",
             "Layers": image.layers.iter().map(|l| l.as_str()).collect::<Vec<_>>(),
         },
-    }))
+        "Metadata": { "LastTagTime": "0001-01-01T00:00:00Z" },
+    });
+    if let Some(variant) = &image.config.variant {
+        document["Variant"] = variant.as_str().into();
+    }
+    Ok(document)
 }
 
 fn volume(engine: &Engine, name: &str) -> Result<Value, engine::Error> {
@@ -445,6 +206,7 @@ fn volume(engine: &Engine, name: &str) -> Result<Value, engine::Error> {
         "Mountpoint": volumes.data(&volume.name),
         "CreatedAt": volume.created,
         "Labels": volume.labels,
+        "Options": null,
         "Scope": "local",
     }))
 }

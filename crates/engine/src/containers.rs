@@ -290,6 +290,10 @@ impl Engine {
         if !self.observe(record)?.is_alive() {
             return Err(self.not_running(record));
         }
+        if signal == KILL {
+            // Nothing outlives that: its end is waited for, as docker does.
+            return self.stop(record, Some(KILL), Some(Duration::ZERO));
+        }
         let run_dir = self.settings.container_run_dir(&record.id);
         runtime::control::kill(&run_dir, signal)
             .map_err(|error| self.failed_to("signal", record, error.into()))?;

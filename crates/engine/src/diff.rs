@@ -1,5 +1,6 @@
 //! What a container changed in its file system: its upper directory against the layers.
 
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -65,6 +66,39 @@ impl Engine {
         walk.found.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(walk.found)
     }
+
+    /// How many bytes a container has written, and how many that is with its image.
+    pub fn size(&self, record: &ContainerRecord) -> Result<(u64, u64)> {
+        let upper = self.plan(record)?.rootfs.upper;
+        let own = bytes(&DirFd::open(&upper)?, &mut HashSet::new())?;
+        let below: u64 = record
+            .layers
+            .iter()
+            .map(|layer| self.store.layers().info(layer).map_or(0, |info| info.size))
+            .sum();
+        Ok((own, own + below))
+    }
+}
+
+/// The lengths of all files, those with several names once.
+fn bytes(dir: &DirFd, seen: &mut HashSet<u64>) -> Result<u64> {
+    let mut sum = 0;
+    for item in dir.items()? {
+        let Some(stat) = dir.stat(&item.name)? else {
+            continue;
+        };
+        sum += match FileType::from_raw_mode(stat.st_mode) {
+            // One that goes meanwhile has nothing.
+            FileType::Directory => dir
+                .open_dir(&item.name)
+                .map_or(Ok(0), |child| bytes(&child, seen))?,
+            FileType::RegularFile if stat.st_nlink == 1 || seen.insert(stat.st_ino) => {
+                u64::try_from(stat.st_size).unwrap_or(0)
+            }
+            _ => 0,
+        };
+    }
+    Ok(sum)
 }
 
 /// Mount points of ours that are in an upper directory, relative to it.
@@ -225,7 +259,7 @@ impl Walk {
 
     /// What was in a directory that was made anew.
     fn hidden(&mut self, upper: &DirFd, lower: &[DirFd], at: &Path) -> Result<()> {
-        let mut gone = std::collections::BTreeSet::new();
+        let mut gone = BTreeSet::new();
         for layer in lower {
             for item in layer.items()? {
                 if upper.stat(&item.name)?.is_none() && below(lower, &item.name)?.is_some() {

@@ -67,6 +67,12 @@ pub fn parse(text: &str) -> Result<i32> {
         .ok_or_else(|| Error::invalid(format!("`{text}` is not a signal")))
 }
 
+/// A signal's name, with `SIG`; its number where it has none.
+pub fn name(number: i32) -> String {
+    let named = NAMES.iter().find(|(_, n)| *n == number);
+    named.map_or_else(|| number.to_string(), |(name, _)| format!("SIG{name}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::parse;

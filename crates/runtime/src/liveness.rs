@@ -106,7 +106,9 @@ pub fn reap(run_dir: &Path, exit: &Path) -> Result<Option<ExitRecord>, LivenessE
         options.read(true).write(true);
         match options.open(&path) {
             // The machine went down: nothing is left but the note beside the exit record.
-            Err(e) if e.kind() == io::ErrorKind::NotFound && record::running_path(exit).exists() => {
+            Err(e)
+                if e.kind() == io::ErrorKind::NotFound && record::running_path(exit).exists() =>
+            {
                 std::fs::DirBuilder::new()
                     .recursive(true)
                     .mode(0o700)
@@ -293,7 +295,10 @@ mod tests {
     fn a_process_of_another_boot_is_left_alone() {
         let (dir, exit) = container();
         File::create(record::lock_path(dir.path())).unwrap();
-        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("1000")
+            .spawn()
+            .unwrap();
         let mut state = state(Some(process::of(child.id() as i32).unwrap()));
         state.boot_id = "another".into();
         record::write_state(dir.path(), &state).unwrap();

@@ -133,7 +133,7 @@ fn ps(
         let service = label.cloned().unwrap_or_default();
         let wanted = services.is_empty() || services.contains(&service);
         if wanted && (all || container.observed.is_alive()) {
-            let mut row = view::ps_row(&container, false);
+            let mut row = view::ps_row(&container, false, None);
             row["Name"] = row["Names"].clone();
             row["Project"] = project.name.clone().into();
             row["Service"] = service.into();

@@ -20,6 +20,16 @@ pub(crate) struct InspectArgs {
     /// Looks only at objects of this kind: container, image, volume or network.
     #[arg(long = "type", value_name = "KIND")]
     kind: Option<String>,
+    /// Shows how much containers have written, and how much that is with their images.
+    #[arg(short, long)]
+    size: bool,
+}
+
+impl InspectArgs {
+    /// Whether it looks at containers' files.
+    pub(crate) fn needs_namespace(&self) -> bool {
+        self.size
+    }
 }
 
 pub(crate) fn run(args: &InspectArgs, host: &Host) -> Result<ExitCode, CliError> {
@@ -29,7 +39,7 @@ pub(crate) fn run(args: &InspectArgs, host: &Host) -> Result<ExitCode, CliError>
         Some(kind @ ("container" | "image" | "volume" | "network")) => vec![kind],
         Some(kind) => return Err(CliError::usage(format!("there is no kind `{kind}`"))),
     };
-    let find = |name: &String| view::inspect(&engine, &kinds, name);
+    let find = |name: &String| view::inspect_sized(&engine, &kinds, name, args.size);
     show(args.names.iter().map(find), args.format.as_deref())
 }
 

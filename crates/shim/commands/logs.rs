@@ -57,7 +57,9 @@ pub(crate) fn run(args: &LogsArgs, host: &Host) -> Result<ExitCode, CliError> {
 
 /// `name=value,…`, escaped as in a URL's query, as docker has it.
 fn attributes(attributes: &BTreeMap<String, String>) -> String {
-    let pairs = attributes.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value)));
+    let pairs = attributes
+        .iter()
+        .map(|(name, value)| format!("{}={}", escaped(name), escaped(value)));
     pairs.collect::<Vec<_>>().join(",")
 }
 

@@ -11,6 +11,7 @@ pub(super) fn render(template: &Template, data: &Value) -> Result<String, Templa
         root: data,
         variables: Vec::new(),
         out: String::new(),
+        jump: None,
     };
     scope.nodes(&template.nodes, data)?;
     Ok(scope.out)
@@ -21,6 +22,14 @@ struct Scope<'a> {
     root: &'a Value,
     variables: Vec<(String, Value)>,
     out: String,
+    /// A `break` or `continue` on its way to its `range`.
+    jump: Option<Jump>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Jump {
+    Break,
+    Continue,
 }
 
 impl Scope<'_> {
@@ -37,6 +46,19 @@ impl Scope<'_> {
                     let value = self.pipeline(pipeline, dot)?;
                     self.variables.push((name.clone(), value));
                 }
+                Node::Change(name, pipeline) => {
+                    let value = self.pipeline(pipeline, dot)?;
+                    let mut known = self.variables.iter_mut().rev();
+                    match known.find(|(n, _)| n == name) {
+                        Some((_, slot)) => *slot = value,
+                        None => {
+                            let message = format!("undefined variable `${name}`");
+                            return Err(TemplateError::new(&self.template.source, 0, message));
+                        }
+                    }
+                }
+                Node::Break => self.jump = Some(Jump::Break),
+                Node::Continue => self.jump = Some(Jump::Continue),
                 Node::If(condition, yes, no) => {
                     let branch = if truth(&self.pipeline(condition, dot)?) {
                         yes
@@ -62,6 +84,9 @@ impl Scope<'_> {
                     self.range(vars, &value, body, otherwise, dot)?;
                 }
             }
+            if self.jump.is_some() {
+                break;
+            }
         }
         self.variables.truncate(depth);
         Ok(())
@@ -81,7 +106,11 @@ impl Scope<'_> {
                 .enumerate()
                 .map(|(i, v)| (i.into(), v))
                 .collect(),
-            Value::Object(map) => map.iter().map(|(k, v)| (k.clone().into(), v)).collect(),
+            Value::Object(map) => map
+                .iter()
+                .filter(|(k, _)| k.as_str() != super::LABELS)
+                .map(|(k, v)| (k.clone().into(), v))
+                .collect(),
             _ => Vec::new(),
         };
         if items.is_empty() {
@@ -99,6 +128,9 @@ impl Scope<'_> {
             }
             self.nodes(body, item)?;
             self.variables.truncate(depth);
+            if self.jump.take() == Some(Jump::Break) {
+                break;
+            }
         }
         Ok(())
     }
@@ -144,6 +176,7 @@ impl Scope<'_> {
             Operand::Text(text) => text.clone().into(),
             Operand::Number(number) => (*number).into(),
             Operand::Bool(value) => (*value).into(),
+            Operand::Nil => Value::Null,
             Operand::Nested(pipeline, path) => {
                 let value = self.pipeline(pipeline, dot)?;
                 self.field(at, &value, path)?
@@ -159,7 +192,8 @@ impl Scope<'_> {
                 Value::Object(map) => match map.get(name) {
                     Some(value) => value,
                     None if depth == 0 => {
-                        let known: Vec<&str> = map.keys().map(String::as_str).collect();
+                        let known = map.keys().map(String::as_str);
+                        let known: Vec<&str> = known.filter(|k| *k != super::LABELS).collect();
                         let known = known.join(", ");
                         return Err(
                             self.error(at, format!("no field `{name}` (there are {known})"))
@@ -215,17 +249,21 @@ fn print_map(map: &Map<String, Value>) -> String {
     items.join(" ")
 }
 
-/// The functions that docker's `--format` offers, and the comparisons of Go's own.
+/// The functions that docker's `--format` offers, and Go's own.
 fn call(name: &str, args: &[Value]) -> Result<Value, String> {
     let text = |v: &Value| print(v, false);
+    let count = |n: &serde_json::Number| n.as_u64().unwrap_or(0) as usize;
     Ok(match (name, args) {
-        ("json", [v]) => v.to_string().into(),
+        ("json", [v]) => super::without_labels(v).to_string().into(),
         ("lower", [v]) => text(v).to_lowercase().into(),
         ("upper", [v]) => text(v).to_uppercase().into(),
         ("title", [v]) => title(&text(v)).into(),
         ("trim", [v]) => text(v).trim().into(),
-        ("println", [v]) => format!("{}\n", text(v)).into(),
-        ("print", list) => list.iter().map(text).collect::<Vec<_>>().join(" ").into(),
+        ("println", list) => format!("{}\n", words(list)).into(),
+        ("print", list) => words(list).into(),
+        ("label", [Value::Object(labels), name]) => labels
+            .get(&text(name))
+            .map_or_else(|| "".into(), |v| text(v).into()),
         ("join", [Value::Array(list), sep]) => list
             .iter()
             .map(text)
@@ -237,33 +275,85 @@ fn call(name: &str, args: &[Value]) -> Result<Value, String> {
         ("len", [Value::Array(list)]) => list.len().into(),
         ("len", [Value::Object(map)]) => map.len().into(),
         ("len", [Value::String(s)]) => s.len().into(),
-        ("truncate", [v, Value::Number(n)]) => text(v)
-            .chars()
-            .take(n.as_u64().unwrap_or(0) as usize)
-            .collect::<String>()
-            .into(),
+        ("len", [Value::Null]) => 0.into(),
+        ("truncate", [v, Value::Number(n)]) => {
+            text(v).chars().take(count(n)).collect::<String>().into()
+        }
         ("pad", [v, Value::Number(before), Value::Number(after)]) => {
-            let blanks =
-                |n: &serde_json::Number| " ".repeat(n.as_u64().unwrap_or(0).min(256) as usize);
-            format!("{}{}{}", blanks(before), text(v), blanks(after)).into()
+            let blanks = |n: &serde_json::Number| " ".repeat(count(n).min(256));
+            // Docker leaves an empty one empty.
+            match text(v) {
+                v if v.is_empty() => v.into(),
+                v => format!("{}{v}{}", blanks(before), blanks(after)).into(),
+            }
         }
         ("index", [first, keys @ ..]) => index(first, keys)?,
+        ("slice", [v, bounds @ ..]) => slice(v, bounds)?,
         ("printf", [Value::String(format), rest @ ..]) => printf(format, rest).into(),
         ("eq", [first, rest @ ..]) if !rest.is_empty() => rest.contains(first).into(),
         ("ne", [a, b]) => (a != b).into(),
-        ("lt", [a, b]) => (a.as_f64() < b.as_f64()).into(),
-        ("gt", [a, b]) => (a.as_f64() > b.as_f64()).into(),
+        ("lt" | "le" | "gt" | "ge", [a, b]) => {
+            let order = order(a, b).ok_or_else(|| format!("`{name}` cannot compare these"))?;
+            match name {
+                "lt" => order.is_lt(),
+                "le" => order.is_le(),
+                "gt" => order.is_gt(),
+                _ => order.is_ge(),
+            }
+            .into()
+        }
         ("not", [v]) => (!truth(v)).into(),
         ("and", [.., last]) => args.iter().find(|v| !truth(v)).unwrap_or(last).clone(),
         ("or", [.., last]) => args.iter().find(|v| truth(v)).unwrap_or(last).clone(),
-        (
-            "json" | "lower" | "upper" | "title" | "trim" | "println" | "join" | "split" | "len"
-            | "truncate" | "pad" | "index" | "printf" | "eq" | "ne" | "lt" | "gt" | "not" | "and"
-            | "or",
-            _,
-        ) => return Err(format!("wrong arguments for `{name}`")),
+        (name, _) if FUNCTIONS.contains(&name) => {
+            return Err(format!("wrong arguments for `{name}`"));
+        }
         _ => return Err(format!("function `{name}` not defined")),
     })
+}
+
+const FUNCTIONS: [&str; 24] = [
+    "and", "eq", "ge", "gt", "index", "join", "json", "label", "le", "len", "lower", "lt", "ne",
+    "not", "or", "pad", "printf", "slice", "split", "title", "trim", "truncate", "upper",
+    "println",
+];
+
+/// `fmt.Sprint` of several values, blanks between them.
+fn words(list: &[Value]) -> String {
+    let words: Vec<String> = list.iter().map(|v| print(v, false)).collect();
+    words.join(" ")
+}
+
+/// How two values of one kind are ordered.
+fn order(a: &Value, b: &Value) -> Option<std::cmp::Ordering> {
+    match (a, b) {
+        (Value::String(a), Value::String(b)) => Some(a.cmp(b)),
+        _ => a.as_f64()?.partial_cmp(&b.as_f64()?),
+    }
+}
+
+/// `slice X 1 3` is Go's `X[1:3]`.
+fn slice(value: &Value, bounds: &[Value]) -> Result<Value, String> {
+    let bound = |at: usize, default: usize| match bounds.get(at) {
+        None => Ok(default),
+        Some(v) => v
+            .as_u64()
+            .map(|n| n as usize)
+            .ok_or_else(|| "a bound of `slice` is no number".to_owned()),
+    };
+    let out = || "a bound of `slice` is out of range".to_owned();
+    match value {
+        Value::String(text) => {
+            let (from, to) = (bound(0, 0)?, bound(1, text.len())?);
+            text.get(from..to).map(Value::from).ok_or_else(out)
+        }
+        Value::Array(list) => {
+            let (from, to) = (bound(0, 0)?, bound(1, list.len())?);
+            let part = list.get(from..to).ok_or_else(out)?;
+            Ok(part.to_vec().into())
+        }
+        _ => Err("cannot slice this value".into()),
+    }
 }
 
 fn title(text: &str) -> String {

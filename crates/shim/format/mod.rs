@@ -9,10 +9,27 @@ pub(crate) use table::Table;
 
 use serde_json::Value;
 
+/// A row's field that templates reach as `.Label "name"` and nobody prints.
+pub(crate) const LABELS: &str = "__labels";
+
+/// A value without what nobody prints.
+fn without_labels(value: &Value) -> std::borrow::Cow<'_, Value> {
+    match value {
+        Value::Object(map) if map.contains_key(LABELS) => {
+            let mut map = map.clone();
+            map.remove(LABELS);
+            std::borrow::Cow::Owned(Value::Object(map))
+        }
+        value => std::borrow::Cow::Borrowed(value),
+    }
+}
+
 /// A parsed `--format`.
 pub(crate) enum Format {
     /// `json`: one document a line.
     Json,
+    /// `table`: what the command prints without a format.
+    Usual,
     /// `table …`: the template's fields under a heading.
     Table(parse::Template),
     /// Any other template: one line a row.
@@ -26,7 +43,7 @@ impl Format {
         let text = text.replace("\\t", "\t").replace("\\n", "\n");
         match text.as_str() {
             "json" => Ok(Self::Json),
-            "table" => Err(TemplateError::new(&text, 5, "a table needs fields")),
+            "table" => Ok(Self::Usual),
             _ => match text.strip_prefix("table ") {
                 Some(rest) => parse::parse(rest).map(Self::Table),
                 None => parse::parse(&text).map(Self::Template),
@@ -34,12 +51,31 @@ impl Format {
         }
     }
 
+    /// As [`Format::parse`]; `None` where the command prints its usual table.
+    pub(crate) fn of(text: Option<&str>) -> Result<Option<Self>, TemplateError> {
+        let format = text
+            .filter(|t| !t.is_empty())
+            .map(Self::parse)
+            .transpose()?;
+        Ok(format.filter(|format| !matches!(format, Self::Usual)))
+    }
+
     /// Renders rows, each ending in a line break.
     pub(crate) fn render(&self, rows: &[Value]) -> Result<String, TemplateError> {
+        self.render_headed(rows, &[])
+    }
+
+    /// As [`Format::render`], with headings that are not the field's name in capitals.
+    pub(crate) fn render_headed(
+        &self,
+        rows: &[Value],
+        headings: &[(&str, &str)],
+    ) -> Result<String, TemplateError> {
         let mut out = String::new();
         match self {
+            Self::Usual => return Err(TemplateError::new("table", 5, "a table needs fields")),
             Self::Json => rows.iter().for_each(|row| {
-                out.push_str(&row.to_string());
+                out.push_str(&without_labels(row).to_string());
                 out.push('\n');
             }),
             Self::Template(template) => {
@@ -50,7 +86,7 @@ impl Format {
             }
             Self::Table(template) => {
                 let mut table = Table::default();
-                table.row([heading(template)]);
+                table.row([heading(template, headings)]);
                 for row in rows {
                     table.row([eval::render(template, row)?]);
                 }
@@ -62,8 +98,11 @@ impl Format {
 }
 
 /// The heading of a table: each field's name in capitals, words apart.
-fn heading(template: &parse::Template) -> String {
+fn heading(template: &parse::Template, headings: &[(&str, &str)]) -> String {
     let spaced = |name: &str| {
+        if let Some((_, heading)) = headings.iter().find(|(field, _)| *field == name) {
+            return (*heading).to_owned();
+        }
         let mut out = String::new();
         let mut previous_lower = false;
         for c in name.chars() {
@@ -75,7 +114,7 @@ fn heading(template: &parse::Template) -> String {
         }
         match out.as_str() {
             "ID" => "CONTAINER ID".to_owned(),
-            "CREATED SINCE" | "CREATED AT" => "CREATED".to_owned(),
+            "CREATED SINCE" | "RUNNING FOR" => "CREATED".to_owned(),
             _ => out,
         }
     };
@@ -144,6 +183,52 @@ mod tests {
         assert_eq!(
             render("table {{.ID}}\\t{{.Names}}", row),
             "CONTAINER ID   NAMES\nabc            web\n"
+        );
+    }
+
+    #[test]
+    fn what_gos_templates_have_besides() {
+        let row = json!({"N": 2, "S": "abc", "L": ["a", "b", "c"], "Nil": null,
+                         "__labels": {"a.b": "x,y"}});
+        for (template, wanted) in [
+            (
+                "{{if eq .N 1}}one{{else if eq .N 2}}two{{else}}more{{end}}",
+                "two",
+            ),
+            ("{{/* nothing */}}{{.S}}", "abc"),
+            (
+                "{{range .L}}{{if eq . \"c\"}}{{break}}{{end}}{{.}}{{end}}",
+                "ab",
+            ),
+            (
+                "{{range .L}}{{if eq . \"b\"}}{{continue}}{{end}}{{.}}{{end}}",
+                "ac",
+            ),
+            ("{{$x := 1}}{{range .L}}{{$x = .}}{{end}}{{$x}}", "c"),
+            ("{{slice .S 1 2}}{{len (slice .L 1)}}", "b2"),
+            ("{{le .N 2}} {{ge .N 3}} {{lt .S \"b\"}}", "true false true"),
+            ("{{eq .Nil nil}} {{len .Nil}}", "true 0"),
+            ("{{.Label \"a.b\"}}|{{.Label \"none\"}}", "x,y|"),
+            (
+                "{{json .}}",
+                "{\"L\":[\"a\",\"b\",\"c\"],\"N\":2,\"Nil\":null,\"S\":\"abc\"}",
+            ),
+            (
+                "{{pad .S 1 2}}|{{truncate .S 2}}|{{title .S}}|{{upper .S}}",
+                " abc  |ab|Abc|ABC",
+            ),
+            ("{{println .S .N}}", "abc 2\n"),
+            ("{{with .Nil}}x{{else}}none{{end}}", "none"),
+        ] {
+            assert_eq!(
+                render(template, row.clone()),
+                format!("{wanted}\n"),
+                "{template}"
+            );
+        }
+        assert_eq!(
+            render("table {{.Label \"a.b\"}}\\t{{upper .S}}", row),
+            "A.B   S\nx,y   ABC\n"
         );
     }
 

@@ -37,6 +37,10 @@ pub(super) enum Node {
         otherwise: Vec<Node>,
     },
     Set(String, Pipeline),
+    /// A variable that is there already gets another value.
+    Change(String, Pipeline),
+    Break,
+    Continue,
 }
 
 /// Commands joined by `|`.
@@ -57,8 +61,18 @@ pub(super) enum Operand {
     Text(String),
     Number(i64),
     Bool(bool),
+    Nil,
     /// `(…)`, and the `.A.B` right after it.
     Nested(Pipeline, Vec<String>),
+}
+
+/// The first field that a pipeline names.
+fn first_field(commands: &[Command]) -> Option<&String> {
+    let mut args = commands.iter().flat_map(|c| &c.args);
+    args.find_map(|arg| match arg {
+        Operand::Field(path) => path.last(),
+        _ => None,
+    })
 }
 
 impl Template {
@@ -72,10 +86,16 @@ impl Template {
                     let last = commands
                         .iter()
                         .flat_map(|c| &c.args)
-                        .find_map(|arg| match arg {
+                        .filter_map(|arg| match arg {
                             Operand::Field(path) => path.last(),
+                            Operand::Nested(Pipeline(inner), path) => {
+                                path.last().or_else(|| first_field(inner))
+                            }
+                            // The label's name is its heading.
+                            Operand::Text(text) => Some(text),
                             _ => None,
-                        });
+                        })
+                        .find(|name| *name != super::LABELS);
                     out.push_str(&last.map(|field| name(field)).unwrap_or_default());
                 }
                 _ => {}
@@ -99,7 +119,7 @@ pub(super) fn parse(source: &str) -> Result<Template, TemplateError> {
             source: source.to_owned(),
             nodes,
         }),
-        Some((at, word)) => Err(TemplateError::new(
+        Some((at, word, _)) => Err(TemplateError::new(
             source,
             at,
             format!("`{word}` without a beginning"),
@@ -124,6 +144,7 @@ enum Token {
     Close,
     Comma,
     Assign,
+    Change,
 }
 
 /// Cuts the text at `{{` and `}}`, trimming blanks where `{{-` or `-}}` asks for it.
@@ -141,6 +162,10 @@ fn split(source: &str) -> Result<Vec<Piece>, TemplateError> {
             inner += 1;
         }
         pieces.push(Piece::Text(text.to_owned()));
+        if source[inner..].trim_start().starts_with("/*") {
+            (at, trim_next) = comment(source, inner)?;
+            continue;
+        }
         let (tokens, close) = tokens(source, inner)?;
         trim_next = source[..close].ends_with(" -");
         at = close + 2;
@@ -151,6 +176,21 @@ fn split(source: &str) -> Result<Vec<Piece>, TemplateError> {
         if trim_next { rest.trim_start() } else { rest }.to_owned(),
     ));
     Ok(pieces)
+}
+
+/// Skips a comment: where the text goes on, and whether its blanks are trimmed.
+fn comment(source: &str, at: usize) -> Result<(usize, bool), TemplateError> {
+    let unclosed = || TemplateError::new(source, at, "unclosed comment");
+    let end = source[at..]
+        .find("*/")
+        .map(|i| at + i + 2)
+        .ok_or_else(unclosed)?;
+    let rest = &source[end..];
+    match (rest.starts_with("}}"), rest.starts_with(" -}}")) {
+        (true, _) => Ok((end + 2, false)),
+        (_, true) => Ok((end + 4, true)),
+        _ => Err(unclosed()),
+    }
 }
 
 /// The tokens from `at` up to the closing braces, and where these begin.
@@ -177,6 +217,7 @@ fn tokens(source: &str, mut at: usize) -> Result<(Vec<(usize, Token)>, usize), T
             ')' => (Token::Close, 1),
             ',' => (Token::Comma, 1),
             ':' if rest.starts_with(":=") => (Token::Assign, 2),
+            '=' => (Token::Change, 1),
             '"' | '`' => quoted(source, at, c)?,
             '.' => {
                 let (path, length) = path(rest);
@@ -258,8 +299,8 @@ struct Parser<'a> {
     next: usize,
 }
 
-/// What ended a block: `end` or `else` and where it stands.
-type Ender = Option<(usize, String)>;
+/// What ended a block: `end` or `else`, where it stands, and what follows it.
+type Ender = Option<(usize, String, Vec<(usize, Token)>)>;
 
 impl Parser<'_> {
     fn block(&mut self) -> Result<(Vec<Node>, Ender), TemplateError> {
@@ -272,7 +313,7 @@ impl Parser<'_> {
                 Piece::Text(text) => nodes.push(Node::Text(text)),
                 Piece::Action(at, tokens) => match tokens.first() {
                     Some((_, Token::Word(word))) if word == "end" || word == "else" => {
-                        return Ok((nodes, Some((at, word.clone()))));
+                        return Ok((nodes, Some((at, word.clone(), tokens[1..].to_vec()))));
                     }
                     _ => nodes.push(self.action(at, &tokens)?),
                 },
@@ -317,26 +358,27 @@ impl Parser<'_> {
             [(_, Token::Variable(name, _)), (_, Token::Assign), rest @ ..] => {
                 Ok(Node::Set(name.clone(), self.pipeline(at, rest)?))
             }
+            [(_, Token::Variable(name, _)), (_, Token::Change), rest @ ..] => {
+                Ok(Node::Change(name.clone(), self.pipeline(at, rest)?))
+            }
+            [(_, Token::Word(word))] if word == "break" => Ok(Node::Break),
+            [(_, Token::Word(word))] if word == "continue" => Ok(Node::Continue),
             tokens => Ok(Node::Print(self.pipeline(at, tokens)?)),
         }
     }
 
     fn branches(&mut self, at: usize, word: &str) -> Result<(Vec<Node>, Vec<Node>), TemplateError> {
-        let unclosed = || TemplateError::new(self.source, at, format!("`{word}` without `end`"));
+        let source = self.source;
+        let unclosed = || TemplateError::new(source, at, format!("`{word}` without `end`"));
         let (yes, ender) = self.block()?;
         match ender {
-            Some((_, ender)) if ender == "end" => Ok((yes, Vec::new())),
-            Some(_) => {
-                let (no, ender) = self.block()?;
-                match ender {
-                    Some((_, ender)) if ender == "end" => Ok((yes, no)),
-                    _ => Err(TemplateError::new(
-                        self.source,
-                        at,
-                        format!("`{word}` without `end`"),
-                    )),
-                }
-            }
+            Some((_, ender, _)) if ender == "end" => Ok((yes, Vec::new())),
+            // `else if …`: the rest is one node that shares our end.
+            Some((at, _, rest)) if !rest.is_empty() => Ok((yes, vec![self.action(at, &rest)?])),
+            Some(_) => match self.block()? {
+                (no, Some((_, ender, _))) if ender == "end" => Ok((yes, no)),
+                _ => Err(unclosed()),
+            },
             None => Err(unclosed()),
         }
     }
@@ -362,12 +404,24 @@ impl Parser<'_> {
             return Err(TemplateError::new(self.source, at, "missing value"));
         };
         let (function, rest) = match head {
-            Token::Word(word) if !matches!(word.as_str(), "true" | "false") => {
+            Token::Word(word) if !matches!(word.as_str(), "true" | "false" | "nil") => {
                 (Some(word.clone()), &tokens[1..])
             }
             _ => (None, tokens),
         };
-        let args = self.operands(rest)?;
+        let mut args = self.operands(rest)?;
+        // Docker's one method with an argument: `.Label "name"`.
+        if let [Operand::Field(path), Operand::Text(_)] = args.as_slice()
+            && function.is_none()
+            && path.last().is_some_and(|name| name == "Label")
+        {
+            args[0] = Operand::Field(vec![super::LABELS.to_owned()]);
+            return Ok(Command {
+                at: *first,
+                function: Some("label".into()),
+                args,
+            });
+        }
         if function.is_none() && args.len() != 1 {
             return Err(TemplateError::new(
                 self.source,
@@ -394,6 +448,7 @@ impl Parser<'_> {
                 Token::Word(word) if word == "true" || word == "false" => {
                     Operand::Bool(word == "true")
                 }
+                Token::Word(word) if word == "nil" => Operand::Nil,
                 Token::Open => {
                     let close = matching(rest)
                         .ok_or_else(|| TemplateError::new(self.source, *at, "unclosed `(`"))?;

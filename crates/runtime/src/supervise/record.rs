@@ -61,7 +61,11 @@ pub(crate) fn running_path(exit: &Path) -> PathBuf {
 }
 
 /// Notes that a run has begun; `durable` if a power cut may not take the note away.
-pub(crate) fn write_running(exit: &Path, state: &RunState, durable: bool) -> Result<(), RecordError> {
+pub(crate) fn write_running(
+    exit: &Path,
+    state: &RunState,
+    durable: bool,
+) -> Result<(), RecordError> {
     let path = running_path(exit);
     let file = write(&path, state)?;
     match durable {
