@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use model::container::Limits;
 use model::{Platform, RestartPolicy, Transport};
 use text::Span;
 
@@ -96,6 +97,28 @@ pub struct Service {
     pub pull_policy: PullPolicy,
     /// Which of an image's platforms.
     pub platform: Option<Platform>,
+    /// How much of the machine it may use.
+    pub limits: ServiceLimits,
+}
+
+/// How much of the machine a service may use, and where that is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServiceLimits {
+    /// The values.
+    pub limits: Limits,
+    /// The keys that they come from.
+    pub keys: Vec<LimitKey>,
+}
+
+/// A key that sets a limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitKey {
+    /// The flag of `run` that asks for the same.
+    pub flag: &'static str,
+    /// Its path below the service, e.g. `deploy.resources.limits.memory`.
+    pub key: String,
+    /// Where its value is.
+    pub span: Span,
 }
 
 /// How a service's image is built.

@@ -14,10 +14,10 @@ use crate::project::{
 
 /// A mapping under construction, absent values left out.
 #[derive(Default)]
-struct Fields(Vec<(String, Out)>);
+pub(super) struct Fields(Vec<(String, Out)>);
 
 impl Fields {
-    fn put(&mut self, key: &str, value: Out) {
+    pub(super) fn put(&mut self, key: &str, value: Out) {
         self.0.push((key.to_owned(), value));
     }
 
@@ -39,19 +39,19 @@ impl Fields {
         }
     }
 
-    fn list(&mut self, key: &str, items: Vec<Out>) {
+    pub(super) fn list(&mut self, key: &str, items: Vec<Out>) {
         if !items.is_empty() {
             self.put(key, Out::List(items));
         }
     }
 
-    fn map(&mut self, key: &str, entries: Vec<(String, Out)>) {
+    pub(super) fn map(&mut self, key: &str, entries: Vec<(String, Out)>) {
         if !entries.is_empty() {
             self.put(key, Out::Map(entries));
         }
     }
 
-    fn done(self) -> Out {
+    pub(super) fn done(self) -> Out {
         Out::Map(self.0)
     }
 }
@@ -144,6 +144,7 @@ pub(super) fn service(service: &Service) -> Out {
     out.text("image", service.image.as_deref());
     out.flag("init", service.init);
     out.map("labels", labels(&service.labels));
+    super::limits::put(&mut out, &service.limits);
     place_in_network(&mut out, &service.network);
     let platform = service.platform.as_ref().map(ToString::to_string);
     out.text("platform", platform.as_deref());

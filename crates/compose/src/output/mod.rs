@@ -3,6 +3,7 @@
 
 mod canonical;
 mod emit;
+mod limits;
 
 use std::collections::BTreeMap;
 

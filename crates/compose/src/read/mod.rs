@@ -2,6 +2,7 @@
 
 mod command;
 mod environment;
+mod limits;
 mod network;
 mod port;
 mod resource;

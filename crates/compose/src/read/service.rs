@@ -57,6 +57,7 @@ impl Reader<'_> {
             extra_hosts: self.extra_hosts(map, at),
             pull_policy: self.pull_policy(map, at),
             platform: self.platform(map, at),
+            limits: self.limits(map, at),
         })
     }
 

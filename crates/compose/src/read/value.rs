@@ -139,6 +139,14 @@ impl Reader<'_> {
         T: TryFrom<i128> + std::str::FromStr,
     {
         let (node, at) = Self::get(map, key, at)?;
+        self.whole(node, &at)
+    }
+
+    /// A whole number, also if it is written as a string.
+    pub(super) fn whole<T>(&mut self, node: &Node, at: &At<'_>) -> Option<T>
+    where
+        T: TryFrom<i128> + std::str::FromStr,
+    {
         let value = match &node.value {
             Value::Int(value) => T::try_from(*value).ok(),
             Value::Text(text) => text.trim().parse().ok(),
@@ -148,10 +156,10 @@ impl Reader<'_> {
             match node.scalar_text() {
                 Some(text) => self.invalid(
                     node,
-                    &at,
+                    at,
                     format_args!("`{text}` is not a number that fits"),
                 ),
-                None => self.wrong(node, &at, "a whole number"),
+                None => self.wrong(node, at, "a whole number"),
             }
         }
         value

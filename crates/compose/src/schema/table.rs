@@ -68,7 +68,7 @@ const INCLUDE: Shape = Keys(&[
 pub(super) const SERVICE: Shape = Keys(&[
     not_yet("annotations"),
     not_yet("attach"),
-    not_yet_of("blkio_config", BLKIO),
+    yes("blkio_config", BLKIO),
     yes("build", BUILD),
     not_yet("cap_add"),
     not_yet("cap_drop"),
@@ -79,13 +79,13 @@ pub(super) const SERVICE: Shape = Keys(&[
     yes("container_name", Any),
     not_yet("cpu_count"),
     not_yet("cpu_percent"),
-    not_yet("cpu_period"),
-    not_yet("cpu_quota"),
+    yes("cpu_period", Any),
+    yes("cpu_quota", Any),
     not_yet("cpu_rt_period"),
     not_yet("cpu_rt_runtime"),
-    not_yet("cpu_shares"),
-    not_yet("cpus"),
-    not_yet("cpuset"),
+    yes("cpu_shares", Any),
+    yes("cpus", Any),
+    yes("cpuset", Any),
     not_yet_of("credential_spec", CREDENTIAL_SPEC),
     yes("depends_on", Each(&DEPENDENCY)),
     yes("deploy", DEPLOY),
@@ -116,17 +116,17 @@ pub(super) const SERVICE: Shape = Keys(&[
     not_yet("links"),
     not_yet_of("logging", Keys(&[not_yet("driver"), not_yet("options")])),
     not_yet("mac_address"),
-    not_yet("mem_limit"),
-    not_yet("mem_reservation"),
-    not_yet("mem_swappiness"),
-    not_yet("memswap_limit"),
+    yes("mem_limit", Any),
+    yes("mem_reservation", Any),
+    yes("mem_swappiness", Any),
+    yes("memswap_limit", Any),
     not_yet_of("models", Each(&SERVICE_MODEL)),
     yes("network_mode", Any),
     yes("networks", Each(&SERVICE_NETWORK)),
-    not_yet("oom_kill_disable"),
+    yes("oom_kill_disable", Any),
     not_yet("oom_score_adj"),
     not_yet("pid"),
-    not_yet("pids_limit"),
+    yes("pids_limit", Any),
     yes("platform", Any),
     yes("ports", Items(&PORT)),
     not_yet_of("post_start", Items(&HOOK)),
@@ -269,7 +269,7 @@ pub(super) const DEPLOY: Shape = Keys(&[
         Keys(&[
             yes(
                 "limits",
-                Keys(&[not_yet("cpus"), not_yet("memory"), not_yet("pids")]),
+                Keys(&[yes("cpus", Any), yes("memory", Any), yes("pids", Any)]),
             ),
             yes("reservations", RESERVATIONS),
         ]),
@@ -291,7 +291,7 @@ const RESERVATIONS: Shape = Keys(&[
     no_effect("cpus"),
     not_yet_of("devices", Items(&DEVICE_REQUEST)),
     no_effect("generic_resources"),
-    no_effect("memory"),
+    yes("memory", Any),
 ]);
 
 const UPDATE: Shape = Keys(&[
@@ -351,13 +351,15 @@ const FILE_REFERENCE: Shape = Keys(&[
 const ULIMIT: Shape = Keys(&[not_yet("hard"), not_yet("soft")]);
 
 const BLKIO: Shape = Keys(&[
-    not_yet("device_read_bps"),
-    not_yet("device_read_iops"),
-    not_yet("device_write_bps"),
-    not_yet("device_write_iops"),
-    not_yet("weight"),
-    not_yet("weight_device"),
+    yes("device_read_bps", Items(&RATE)),
+    yes("device_read_iops", Items(&RATE)),
+    yes("device_write_bps", Items(&RATE)),
+    yes("device_write_iops", Items(&RATE)),
+    yes("weight", Any),
+    yes("weight_device", Items(&Keys(&[yes("path", Any), yes("weight", Any)]))),
 ]);
+
+const RATE: Shape = Keys(&[yes("path", Any), yes("rate", Any)]);
 
 const NETWORK: Shape = Keys(&[
     no_effect("attachable"),

@@ -401,8 +401,50 @@ fn small_words_have_their_meaning() {
 }
 
 #[test]
+fn limits_are_read_from_both_places_and_written_out_where_they_were() {
+    let text = "mem_limit: 64m\nmemswap_limit: -1\ncpus: 0.5\npids_limit: 10\ncpuset: 0\n\
+                cpu_quota: 20ms\nblkio_config: {device_read_bps: [{path: /dev/a, rate: 1mb}]}\n\
+                deploy: {resources: {limits: {memory: 64M, cpus: '0.50'}, reservations: {memory: 1k}}}";
+    // Time within a period, and a number of processors: one of them.
+    assert!(service(text).complaints().contains("`cpus` says the same"));
+    let text = text.replace("cpu_quota: 20ms", "cpu_shares: 512");
+    let read = read(&text).limits;
+    let limits = &read.limits;
+    assert_eq!(limits.memory, Some(64 << 20));
+    assert_eq!(limits.memory_swap, Some(-1));
+    assert_eq!(limits.memory_reservation, Some(1024));
+    assert_eq!(limits.nano_cpus, Some(500_000_000));
+    assert_eq!(limits.cpu_shares, Some(512));
+    assert_eq!(limits.pids, Some(10));
+    assert_eq!(limits.cpuset_cpus.as_deref(), Some("0"));
+    assert_eq!(limits.device_read_bps[0].value, 1 << 20);
+    let keys: Vec<_> = read.keys.iter().map(|k| k.key.as_str()).collect();
+    assert!(keys.contains(&"mem_limit") && keys.contains(&"deploy.resources.limits.memory"));
+    let yaml = crate::to_yaml(&service(&text).load_ok());
+    for line in [
+        "mem_limit: \"67108864\"",
+        "pids_limit: 10",
+        "        memory: \"67108864\"",
+        "rate: \"1048576\"",
+    ] {
+        assert!(yaml.contains(line), "{line}\n{yaml}");
+    }
+    let other = service("mem_limit: 1m\ndeploy: {resources: {limits: {memory: 2m}}}");
+    assert!(other.complaints().contains("`mem_limit` says otherwise"));
+    let bad = service("cpus: many\nmem_limit: 1x\npids_limit: 1.5");
+    let said = bad.complaints();
+    for word in [
+        "`many` is not a number of processors",
+        "services.a.mem_limit",
+        "services.a.pids_limit",
+    ] {
+        assert!(said.contains(word), "{said}");
+    }
+}
+
+#[test]
 fn what_is_not_honoured_still_loads() {
-    let text = "cap_add: [X]\ndeploy: {resources: {limits: {memory: 1g}}}\nvolumes: ['/a:/a:rshared']\n\
+    let text = "cap_add: [X]\ndeploy: {replicas: 2}\nvolumes: ['/a:/a:rshared']\n\
                 pull_policy: daily";
     insta::assert_snapshot!(service(text).complaints(), @"
     warning: `services.a.cap_add` is not honoured yet
@@ -411,11 +453,11 @@ fn what_is_not_honoured_still_loads() {
     4 |     cap_add: [X]
       |     ^^^^^^^
 
-    warning: `services.a.deploy.resources.limits.memory` is not honoured yet
-     --> compose.yaml:5:35
+    warning: `services.a.deploy.replicas` is not honoured yet
+     --> compose.yaml:5:14
       |
-    5 |     deploy: {resources: {limits: {memory: 1g}}}
-      |                                   ^^^^^^
+    5 |     deploy: {replicas: 2}
+      |              ^^^^^^^^
 
     warning: `services.a.volumes[0]`: option `rshared` is not honoured yet
      --> compose.yaml:6:15
