@@ -20,6 +20,7 @@
 
 mod extract;
 mod ingest;
+mod mapped;
 mod owners;
 mod parents;
 mod pipeline;
