@@ -298,8 +298,7 @@ fn mount_etc(
     rootless: bool,
 ) -> Result<(), StartError> {
     let ready = network.attached.as_ref().map(|attached| &attached.ready);
-    let host_resolv_conf = std::fs::read_to_string("/etc/resolv.conf").ok();
-    let files = EtcFiles::new(plan, ready, host_resolv_conf);
+    let files = EtcFiles::new(plan, ready);
     let attributes = Attributes {
         no_devices: !rootless,
         ..Attributes::default()

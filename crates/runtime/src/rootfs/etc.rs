@@ -13,6 +13,8 @@ use sys::mount::Attributes;
 
 use super::{Root, RootfsError};
 
+mod resolv_conf;
+
 /// The texts of the three files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EtcFiles {
@@ -30,23 +32,24 @@ ff02::2\tip6-allrouters
 ";
 
 impl EtcFiles {
-    /// For a plan, once the gateway has answered. A container that uses the host's network
-    /// also uses `host_resolv_conf`.
-    pub(crate) fn new(
-        plan: &ContainerPlan,
-        ready: Option<&Ready>,
-        host_resolv_conf: Option<String>,
-    ) -> Self {
-        let resolv_conf = match (&plan.network, ready) {
-            (_, Some(ready)) => Some(format!(
-                "nameserver {}\noptions ndots:0\n",
-                ready.nameserver
-            )),
-            (NetworkMode::None, None) => Some(String::new()),
-            _ => host_resolv_conf,
+    /// For a plan, once the gateway has answered. What a container that uses another's
+    /// network, or the host's, is not told by its plan is as it is there.
+    pub(crate) fn new(plan: &ContainerPlan, ready: Option<&Ready>) -> Self {
+        let read = |path: &Path| std::fs::read_to_string(path).ok();
+        let (shared_hosts, resolv_conf) = match (&plan.network, ready) {
+            (_, Some(ready)) => (None, Some(resolv_conf::of_gateway(&plan.dns, ready))),
+            (NetworkMode::Container { run_dir }, None) => (
+                read(&run_dir.join("hosts")),
+                read(&run_dir.join("resolv.conf")),
+            ),
+            (NetworkMode::None, None) => (None, Some(resolv_conf::changed("", &plan.dns))),
+            (NetworkMode::Host | NetworkMode::Gateway(_), None) => {
+                let host = read(Path::new("/etc/resolv.conf")).unwrap_or_default();
+                (None, Some(resolv_conf::changed(&host, &plan.dns)))
+            }
         };
         Self {
-            hosts: hosts(plan, ready),
+            hosts: shared_hosts.unwrap_or_else(|| hosts(plan, ready)),
             hostname: format!("{}\n", plan.hostname),
             resolv_conf,
         }
