@@ -113,6 +113,7 @@ enum Command {
     Down(commands::down::DownArgs),
     Config(commands::config::ConfigArgs),
     Compose(commands::compose::ComposeArgs),
+    Boot(commands::boot::BootArgs),
     Version(commands::version::VersionArgs),
 }
 
@@ -120,6 +121,9 @@ enum Command {
 pub(crate) fn run() -> Result<ExitCode, CliError> {
     let cli = Cli::try_parse().unwrap_or_else(|error| explain(error));
     let mut host = Host::read(cli.root.as_deref())?;
+    if cli.command.minds_lost_containers() {
+        commands::boot::see_to_lost(&host)?;
+    }
     if cli.command.needs_namespace() {
         commands::enter(&mut host)?;
     }
@@ -190,6 +194,23 @@ impl Command {
         )
     }
 
+    /// Whether containers that have lost their supervisor are first seen to. Not where a
+    /// user is about to end them, or no container is meant.
+    fn minds_lost_containers(&self) -> bool {
+        !matches!(
+            self,
+            Self::Boot(_)
+                | Self::Stop(_)
+                | Self::Kill(_)
+                | Self::Rm(_)
+                | Self::Down(_)
+                | Self::Config(_)
+                | Self::Login(_)
+                | Self::Logout(_)
+                | Self::Version(_)
+        )
+    }
+
     /// Whether it touches layers, uppers, volumes or mounts: files whose owners only the
     /// user namespace knows.
     fn needs_namespace(&self) -> bool {
@@ -218,6 +239,7 @@ impl Command {
             Self::Image(args) => args.needs_namespace(),
             Self::Volume(args) => args.needs_namespace(),
             Self::Compose(args) => args.needs_namespace(),
+            Self::Boot(args) => args.needs_namespace(),
             _ => false,
         }
     }
@@ -264,6 +286,7 @@ impl Command {
             Self::Down(args) => commands::down::run(&args, host, project),
             Self::Config(args) => commands::config::run(&args, host, project),
             Self::Compose(args) => commands::compose::run(args, host, project),
+            Self::Boot(args) => commands::boot::run(&args, host),
             Self::Version(args) => commands::version::run(&args, host),
         }
     }

@@ -62,6 +62,17 @@ impl Host {
         self.uid != 0
     }
 
+    /// Whether the store is the one that is used where none is named.
+    pub(crate) fn has_default_root(&self) -> bool {
+        default_root(&self.environment, self.uid).is_ok_and(|root| root == self.root)
+    }
+
+    /// Digits that tell this store from others of this machine.
+    pub(crate) fn store_digits(&self) -> String {
+        let name = self.run.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
     /// Whether messages may be coloured (<https://no-color.org>).
     pub(crate) fn color(&self) -> bool {
         let set = |name: &str| self.environment.get(name).is_some_and(|v| !v.is_empty());

@@ -67,6 +67,8 @@ pub struct ContainerView {
 pub struct Launched {
     /// The connection of the container's first client.
     pub client: Client,
+    /// It was made to wait for its first client.
+    waits: bool,
     /// A gateway does not end while somebody is connected.
     _gateway: Option<net::Client>,
     /// A container is not removed while somebody holds its lock.
@@ -74,6 +76,16 @@ pub struct Launched {
 }
 
 impl Launched {
+    /// Nobody will look at the output of one that waits for a client who does.
+    pub(crate) fn unattended(mut self) -> Self {
+        if self.waits {
+            let nobody = runtime::frames::AttachRequest::default();
+            // If it is gone already, the first answer that is waited for says so.
+            let _ = self.client.send(&runtime::frames::Request::Attach(nobody));
+        }
+        self
+    }
+
     /// Waits until the container's first process lives; gives the connection.
     pub fn started(mut self) -> std::result::Result<Client, ClientError> {
         self.client.started().map(|()| self.client)
@@ -155,7 +167,7 @@ impl Engine {
         if observed.is_alive() {
             return Ok(());
         }
-        match self.launch(record)?.started() {
+        match self.launch(record)?.unattended().started() {
             Ok(_) => Ok(()),
             // Another command was quicker.
             Err(_) if self.observe(record)?.is_alive() => Ok(()),
@@ -196,6 +208,7 @@ impl Engine {
             .map_err(|error| self.failed_to("start", record, error.into()))?;
         Ok(Launched {
             client,
+            waits: plan.wait_for_attach,
             _gateway: gateway,
             _lock: lock,
         })
@@ -269,8 +282,16 @@ impl Engine {
         signal: Option<i32>,
         grace: Option<Duration>,
     ) -> Result<()> {
-        if !self.observe(record)?.is_alive() {
-            return Ok(());
+        match self.observe(record)? {
+            Liveness::Running(_) => {}
+            Liveness::Exited(exit) => {
+                // A restart policy that is still owed its due does not bring it back now.
+                return match exit.lost {
+                    true => self.settle(record, true),
+                    false => Ok(()),
+                };
+            }
+            Liveness::Created => return Ok(()),
         }
         if signal != Some(KILL) {
             self.thaw_if_paused(record)?;

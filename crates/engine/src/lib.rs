@@ -4,6 +4,7 @@
 //! environment variable and knows no command line: a request goes in, events and an
 //! outcome come out.
 
+mod boot;
 mod builds;
 mod commit;
 mod container_plan;
@@ -28,6 +29,7 @@ mod tree;
 
 use store::Store;
 
+pub use boot::{Occasion, Outcome as RevivalOutcome, Revived, lost_any};
 pub use build::StepNetwork;
 pub use builds::{BuildCommand, DockerfileSource};
 pub use commit::CommitRequest;

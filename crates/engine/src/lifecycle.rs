@@ -42,7 +42,7 @@ impl Engine {
         // What ends here is not to be removed: that would need the lock.
         let lock = self.store.containers().lock(&record.id)?;
         self.stop(record, signal, grace)?;
-        let launched = self.launch_locked(record, lock)?;
+        let launched = self.launch_locked(record, lock)?.unattended();
         launched
             .started()
             .map(drop)

@@ -156,6 +156,9 @@ pub(crate) fn reap_locked(
             record
         }
     };
+    if record.lost {
+        let _ = File::create(record::lost_path(run_dir));
+    }
     crate::supervise::socket::remove(run_dir);
     for path in [path, record::running_path(exit)] {
         match std::fs::remove_file(&path) {
@@ -166,6 +169,34 @@ pub(crate) fn reap_locked(
         }
     }
     Ok(Some(record))
+}
+
+/// Whether a container has lost its supervisor, and nobody has seen to its restart policy
+/// yet.
+pub fn is_lost(run_dir: &Path) -> bool {
+    record::lost_path(run_dir).exists()
+        || (record::state_path(run_dir).exists() && matches!(is_held(run_dir), Ok(false)))
+}
+
+/// Takes note that nothing is owed any more to a container whose supervisor was lost: it
+/// has no such policy, or a user wants it stopped.
+pub fn settle(run_dir: &Path, exit: &Path, by_user: bool) -> Result<(), LivenessError> {
+    let path = record::lock_path(run_dir);
+    let file = File::options().write(true).open(&path);
+    let file = file.map_err(|e| RecordError::new("open", &path, e))?;
+    // Whoever holds it starts the container, and writes a record of its own.
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+        && let Some(record) = record::read_exit(exit)?
+    {
+        let settled = ExitRecord {
+            lost: false,
+            stopped_by_user: record.stopped_by_user || by_user,
+            ..record
+        };
+        record::write_exit(exit, &settled)?;
+        let _ = std::fs::remove_file(record::lost_path(run_dir));
+    }
+    Ok(())
 }
 
 /// The record of this very run, if its supervisor still got to write it.

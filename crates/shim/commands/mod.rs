@@ -1,6 +1,7 @@
 //! One command, one file: the arguments, then one function.
 
 pub(crate) mod attach;
+pub(crate) mod boot;
 pub(crate) mod build;
 pub(crate) mod commit;
 pub(crate) mod compose;
