@@ -18,7 +18,9 @@
 //! such image has one more layer above it, named by chain id, with those directories
 //! alone; [`Layers::stack`] makes it.
 
+mod copy;
 mod extract;
+mod flat;
 mod ingest;
 mod mapped;
 mod owners;
@@ -39,6 +41,7 @@ use crate::root::{TempDir, boot_id, make_dirs};
 use crate::{Error, Result, Store, record};
 
 pub use extract::{Extract, Extracted};
+pub use flat::Flat;
 pub(crate) use parents::chain_ids;
 pub(crate) use pipeline::decoder;
 pub(crate) use tarball::Header;

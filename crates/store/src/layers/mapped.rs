@@ -9,17 +9,13 @@
 //! cannot be mounted with other ids by a plain user, so that copies are what is left; on a
 //! file system that can share blocks between files they cost next to nothing.
 
-use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
-use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use model::Digest;
 use model::container::Ids;
-use rustix::fs::{FileType, Stat, Timespec};
-use sys::fs::DirFd;
 
 use super::Layers;
+use super::copy::Copy;
 use crate::Result;
 
 impl Layers<'_> {
@@ -35,7 +31,7 @@ impl Layers<'_> {
                 continue;
             }
             let temp = self.store.temp_dir()?;
-            copy_layer(from, &temp.path().join("fs"), ids)?;
+            Copy::of_layer(ids).run(from, &temp.path().join("fs"))?;
             made.push((temp, to));
         }
         if !made.is_empty() {
@@ -53,110 +49,10 @@ impl Layers<'_> {
     }
 }
 
-fn copy_layer(from: &Path, to: &Path, ids: &Ids) -> Result<()> {
-    crate::root::make_dirs(to)?;
-    let (source, target) = (DirFd::open(from)?, DirFd::open(to)?);
-    let mut copy = Copy {
-        ids,
-        links: HashMap::new(),
-    };
-    copy.directory(&source, &target, Path::new(""), &target)?;
-    let stat = source.stat_self()?;
-    copy.finish(&source, &target, OsStr::new("."), &stat)
-}
-
-struct Copy<'a> {
-    ids: &'a Ids,
-    /// Where the first name of a file with several is, from the layer's root.
-    links: HashMap<u64, PathBuf>,
-}
-
-impl Copy<'_> {
-    fn directory(&mut self, from: &DirFd, to: &DirFd, path: &Path, root: &DirFd) -> Result<()> {
-        for item in from.items()? {
-            let (name, Some(stat)) = (&item.name, from.stat(&item.name)?) else {
-                continue;
-            };
-            let path = path.join(name);
-            let kind = FileType::from_raw_mode(stat.st_mode);
-            if kind != FileType::Directory && stat.st_nlink > 1 {
-                if let Some(first) = self.links.get(&stat.st_ino) {
-                    link(root, first, to, name)?;
-                    continue;
-                }
-                self.links.insert(stat.st_ino, path.clone());
-            }
-            match kind {
-                FileType::Directory => {
-                    to.mkdir(name, 0o700)?;
-                    let (from, to) = (from.open_dir(name)?, to.open_dir(name)?);
-                    self.directory(&from, &to, &path, root)?;
-                }
-                FileType::RegularFile => content(from, to, name)?,
-                FileType::Symlink => to.symlink(&from.read_link(name)?, name)?,
-                FileType::Fifo => to.mkfifo(name, 0o600)?,
-                _ if sys::fs::is_whiteout(&stat) => {
-                    to.mkwhiteout(name)?;
-                    continue;
-                }
-                // A layer has no others.
-                _ => continue,
-            }
-            self.finish(from, to, name, &stat)?;
-        }
-        Ok(())
-    }
-
-    /// Owner, mode, attributes, time; in this order, as in unpacking.
-    fn finish(&self, from: &DirFd, to: &DirFd, name: &OsStr, stat: &Stat) -> Result<()> {
-        // An id that the container does not have belongs to nobody in it, and stays.
-        let uid = self.ids.users.outside(stat.st_uid).unwrap_or(stat.st_uid);
-        let gid = self.ids.groups.outside(stat.st_gid).unwrap_or(stat.st_gid);
-        to.chown(name, uid, gid)?;
-        let link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
-        if !link {
-            to.chmod(name, stat.st_mode & 0o7777)?;
-        }
-        for xattr in from.xattrs(name)? {
-            match to.set_xattr(name, &xattr.name, &xattr.value) {
-                // Of a security module of the host's.
-                Err(_)
-                    if xattr
-                        .name
-                        .as_encoded_bytes()
-                        .starts_with(b"security.selinux") => {}
-                other => other?,
-            }
-        }
-        let time = Timespec {
-            tv_sec: stat.st_mtime,
-            tv_nsec: stat.st_mtime_nsec.cast_signed(),
-        };
-        Ok(to.set_mtime(name, time)?)
-    }
-}
-
-fn link(root: &DirFd, first: &Path, to: &DirFd, name: &OsStr) -> Result<()> {
-    let parent = first.parent().unwrap_or(Path::new(""));
-    let directory = root.open_dir_below(parent)?;
-    let last: OsString = first.file_name().unwrap_or_default().to_owned();
-    Ok(to.hard_link(&directory, &last, name)?)
-}
-
-fn content(from: &DirFd, to: &DirFd, name: &OsStr) -> Result<()> {
-    let mut source = from.open_file(name)?;
-    let mut target = to.create_file(name, 0o600)?;
-    if rustix::fs::ioctl_ficlone(target.as_fd(), source.as_fd()).is_ok() {
-        return Ok(());
-    }
-    let shown = to.path().join(name).display().to_string();
-    std::io::copy(&mut source, &mut target).map_err(|e| sys::Error::new("copy", shown, e))?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use model::container::IdMap;
+    use sys::fs::DirFd;
 
     use super::*;
 
@@ -182,7 +78,7 @@ mod tests {
             groups: IdMap::swapped(50, 2000),
         };
         let to = temp.path().join("to");
-        copy_layer(from.path(), &to, &ids).unwrap();
+        Copy::of_layer(&ids).run(from.path(), &to).unwrap();
         let to = DirFd::open(&to).unwrap();
         let copied = to.open_dir("d".as_ref()).unwrap();
         let stat = copied.stat("f".as_ref()).unwrap().unwrap();
