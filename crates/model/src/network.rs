@@ -49,10 +49,10 @@ pub struct Attachment {
     /// No way to the outside.
     #[serde(default)]
     pub internal: bool,
-    /// The interface's hardware address, not a multicast one; made from the address when
-    /// absent.
+    /// The interface's hardware address, `xx:xx:xx:xx:xx:xx` and not a multicast one; made
+    /// from the address when absent.
     #[serde(default)]
-    pub mac: Option<[u8; 6]>,
+    pub mac: Option<String>,
 }
 
 /// A transport that ports are published for.

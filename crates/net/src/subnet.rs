@@ -87,6 +87,21 @@ pub(crate) fn mac_text(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
+/// Reads [`mac_text`] back, if an interface can have it: neither of a group, which the lowest
+/// bit of the first byte tells, nor all zero.
+pub(crate) fn parse_mac(text: &str) -> Option<[u8; 6]> {
+    let mut mac = [0; 6];
+    let mut parts = text.split(':');
+    for byte in &mut mac {
+        let part = parts.next()?;
+        if part.len() != 2 || !part.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        *byte = u8::from_str_radix(part, 16).ok()?;
+    }
+    (parts.next().is_none() && mac[0] & 1 == 0 && mac != [0; 6]).then_some(mac)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +121,23 @@ mod tests {
         assert_eq!(small.next_free(at(6), |_| false), at(2));
         assert_eq!(small.next_free(at(3), |a| a.octets()[3] != 2), at(2));
         assert_eq!(small.next_free(None, |_| true), None);
+    }
+
+    #[test]
+    fn hardware_addresses_are_read() {
+        let fine = mac(Ipv4Addr::new(10, 89, 0, 2));
+        assert_eq!(parse_mac(&mac_text(fine)), Some(fine));
+        for bad in [
+            "",
+            "02",
+            "02:1:2:3:4:5",
+            "03:00:00:00:00:01",
+            "00:00:00:00:00:00",
+        ] {
+            assert_eq!(parse_mac(bad), None, "{bad}");
+        }
+        assert_eq!(parse_mac("02:00:00:00:00:01:02"), None);
+        assert_eq!(parse_mac("02:00:00:00:00:+1"), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use model::network::{Attachment, NetworkPlan};
 
 use crate::dns::{Answer, Query};
 use crate::error::{Error, Result};
-use crate::subnet::{Subnet, mac, mac_text};
+use crate::subnet::{Subnet, mac, parse_mac};
 
 /// What stands for the host's loopback in a container. Outside every subnet, so that it takes
 /// the default route to us.
@@ -122,12 +122,13 @@ impl World {
     }
 
     fn seat_in(&mut self, wanted: &Attachment) -> Result<Seat> {
-        if let Some(mac) = wanted.mac.filter(|mac| mac[0] & 1 != 0 || *mac == [0; 6]) {
-            return Err(Error::MacUnusable {
-                mac: mac_text(mac),
-                network: wanted.network.clone(),
-            });
-        }
+        let unusable = |mac: &String| Error::MacUnusable {
+            mac: mac.clone(),
+            network: wanted.network.clone(),
+        };
+        let chosen = wanted.mac.as_ref();
+        let chosen = chosen.map(|mac| parse_mac(mac).ok_or_else(|| unusable(mac)));
+        let chosen = chosen.transpose()?;
         let subnet = self.admit(wanted)?;
         let network = wanted.network.clone();
         let last = self.networks.get(&network).and_then(|network| network.last);
@@ -170,7 +171,7 @@ impl World {
             subnet,
             address,
             internal: wanted.internal,
-            mac: wanted.mac.unwrap_or_else(|| mac(address)),
+            mac: chosen.unwrap_or_else(|| mac(address)),
             aliases: wanted.aliases.clone(),
         })
     }

@@ -314,7 +314,7 @@ fn a_container_whose_router_namespace_is_lost_gets_new_links() {
 fn a_hardware_address_can_be_chosen_and_outlives_the_gateway() {
     let mut machine = Machine::new();
     let mut wanted = plan("one", vec![attachment("front", 0)]);
-    wanted.attachments[0].mac = Some([0x02, 0x42, 0xac, 0x11, 0, 9]);
+    wanted.attachments[0].mac = Some("02:42:ac:11:00:09".to_owned());
     let one = machine.container(wanted.clone());
     assert_eq!(one.ready.links[0].mac, "02:42:ac:11:00:09");
     let near = machine.container(plan("near", vec![attachment("front", 0)]));
@@ -333,7 +333,7 @@ fn a_hardware_address_can_be_chosen_and_outlives_the_gateway() {
     assert_eq!(near.netns.neighbour(one.address()), "02:42:ac:11:00:09");
 
     wanted.attachments[0] = attachment("front", 0);
-    wanted.attachments[0].mac = Some([0x33, 0, 0, 0, 0, 1]);
+    wanted.attachments[0].mac = Some("33:00:00:00:00:01".to_owned());
     let refused = machine
         .client()
         .attach(wanted, false, Namespace::new().0.as_fd(), None)
