@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 pub(crate) mod bases;
+pub(crate) mod leaks;
 mod server;
 pub(crate) mod terminal;
 pub(crate) mod traces;
@@ -59,6 +60,7 @@ macro_rules! as_root_and_user {
 pub(crate) struct Shim {
     user: Option<User>,
     directory: tempfile::TempDir,
+    seen: leaks::Seen,
 }
 
 /// What a command did.
@@ -106,7 +108,11 @@ impl Shim {
     }
 
     fn prepare(user: Option<User>, directory: tempfile::TempDir) -> Self {
-        let shim = Self { user, directory };
+        let shim = Self {
+            user,
+            directory,
+            seen: leaks::Seen::default(),
+        };
         std::fs::create_dir(shim.path("home")).unwrap();
         if let Some(user) = &shim.user {
             user.own(shim.directory.path());
@@ -200,11 +206,12 @@ impl Shim {
 }
 
 impl Drop for Shim {
+    /// A test that left something behind fails here, unless it has failed already.
     fn drop(&mut self) {
-        let all = self.run(&["ps", "-aq"]).stdout;
-        let ids: Vec<&str> = all.split_whitespace().collect();
-        if !ids.is_empty() {
-            let _ = self.run(&[&["rm", "-f"], ids.as_slice()].concat());
+        let removed = self.remove_all();
+        if !std::thread::panicking() {
+            removed.succeeded();
+            self.leaks_nothing();
         }
         // What is left there are locks.
         let _ = std::fs::remove_dir_all(self.run_dir());

@@ -42,7 +42,9 @@ impl Shim {
             .filter(|pid| *pid != std::process::id())
             .filter(|pid| {
                 let proc = PathBuf::from(format!("/proc/{pid}"));
-                mentions(proc.join("cmdline")) || mentions(proc.join("mountinfo"))
+                mentions(proc.join("cmdline"))
+                    || mentions(proc.join("mountinfo"))
+                    || super::leaks::holds(&proc, &marks)
             })
             .collect()
     }
