@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands;
+use crate::commands::container::Verb;
 use crate::error::{CliError, Kind};
 use crate::host::Host;
 
@@ -107,8 +108,10 @@ enum Command {
     Save(commands::save::SaveArgs),
     Login(commands::login::LoginArgs),
     Logout(commands::logout::LogoutArgs),
+    Container(commands::container::GroupArgs),
     Volume(commands::volume::VolumeArgs),
     Network(commands::network::NetworkArgs),
+    System(commands::system::SystemArgs),
     Up(commands::up::UpArgs),
     Down(commands::down::DownArgs),
     Config(commands::config::ConfigArgs),
@@ -119,7 +122,8 @@ enum Command {
 
 /// Reads the command line and does what it says.
 pub(crate) fn run() -> Result<ExitCode, CliError> {
-    let cli = Cli::try_parse().unwrap_or_else(|error| explain(error));
+    let mut cli = Cli::try_parse().unwrap_or_else(|error| explain(error));
+    cli.command = cli.command.of_top_level();
     let mut host = Host::read(cli.root.as_deref())?;
     if cli.command.minds_lost_containers() {
         commands::boot::see_to_lost(&host)?;
@@ -178,7 +182,8 @@ fn sentences(command: clap::Command) -> clap::Command {
 
 /// Docker answers 125 to a mistake in the flags of `run` and the like.
 fn usage_code() -> i32 {
-    let first = std::env::args().skip(1).find(|a| !a.starts_with('-'));
+    let mut words = std::env::args().skip(1).filter(|a| !a.starts_with('-'));
+    let first = words.find(|word| word != "container");
     match first.as_deref() {
         Some("run" | "create" | "exec" | "start") => 125,
         _ => 2,
@@ -186,6 +191,42 @@ fn usage_code() -> i32 {
 }
 
 impl Command {
+    /// The same without docker's management word `container`.
+    fn of_top_level(self) -> Self {
+        match self {
+            Self::Container(args) => Self::of_verb(args.command),
+            other => other,
+        }
+    }
+
+    fn of_verb(verb: Verb) -> Self {
+        match verb {
+            Verb::Attach(args) => Self::Attach(args),
+            Verb::Commit(args) => Self::Commit(args),
+            Verb::Cp(args) => Self::Cp(args),
+            Verb::Create(args) => Self::Create(args),
+            Verb::Diff(args) => Self::Diff(args),
+            Verb::Exec(args) => Self::Exec(args),
+            Verb::Export(args) => Self::Export(args),
+            Verb::Kill(args) => Self::Kill(args),
+            Verb::Logs(args) => Self::Logs(args),
+            Verb::Ls(args) => Self::Ps(args),
+            Verb::Pause(args) => Self::Pause(args),
+            Verb::Port(args) => Self::Port(args),
+            Verb::Rename(args) => Self::Rename(args),
+            Verb::Restart(args) => Self::Restart(args),
+            Verb::Rm(args) => Self::Rm(args),
+            Verb::Run(args) => Self::Run(args),
+            Verb::Start(args) => Self::Start(args),
+            Verb::Stop(args) => Self::Stop(args),
+            Verb::Unpause(args) => Self::Unpause(args),
+            Verb::Wait(args) => Self::Wait(args),
+            command @ (Verb::Inspect(_) | Verb::Prune(_)) => {
+                Self::Container(commands::container::GroupArgs { command })
+            }
+        }
+    }
+
     /// Whether docker answers 125 to a mistake in its flags.
     fn starts_a_process(&self) -> bool {
         matches!(
@@ -238,6 +279,8 @@ impl Command {
             Self::Inspect(args) => args.needs_namespace(),
             Self::Image(args) => args.needs_namespace(),
             Self::Volume(args) => args.needs_namespace(),
+            // Prune, which removes; other verbs are the top level's by now.
+            Self::Container(_) | Self::System(_) => true,
             Self::Compose(args) => args.needs_namespace(),
             Self::Boot(args) => args.needs_namespace(),
             _ => false,
@@ -280,6 +323,12 @@ impl Command {
             Self::Save(args) => commands::save::run(&args, host),
             Self::Login(args) => commands::login::run(&args, host),
             Self::Logout(args) => commands::logout::run(&args, host),
+            Self::Container(args) => match args.command {
+                Verb::Inspect(args) => commands::container::inspect(&args, host),
+                Verb::Prune(args) => commands::container::prune(&args, host),
+                verb => Self::of_verb(verb).run(host, project),
+            },
+            Self::System(args) => commands::system::run(&args, host),
             Self::Volume(args) => commands::volume::run(&args, host),
             Self::Network(args) => commands::network::run(&args, host),
             Self::Up(args) => commands::up::run(&args, host, project),

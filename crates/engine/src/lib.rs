@@ -19,6 +19,7 @@ mod lifecycle;
 mod logs;
 mod names;
 pub mod project;
+mod prune;
 mod removal;
 mod request;
 mod run_config;
@@ -42,6 +43,7 @@ pub use gateway::{GATEWAY_ENTRY, run_gateway};
 pub use images::{Credentials, RegistryConfig, remove_login, store_login};
 pub use lifecycle::{UpdateRequest, WaitCondition};
 pub use logs::{LogLine, LogQuery, parse_time};
+pub use prune::Pruned;
 pub use removal::{Making, REMOVE_ENTRY, run_removal};
 pub use request::{
     ExecRequest, MountRequest, MountSource, NetworkAttachment, NetworkRequest, PullPolicy,
@@ -50,7 +52,10 @@ pub use request::{
 pub use settings::Settings;
 pub use store::archive::Format as ArchiveFormat;
 pub use store::images::Removal;
-pub use store::{ContainerRecord, Error as StoreError, ImageSummary, OnDamage};
+pub use store::usage::Usage;
+pub use store::{
+    ContainerRecord, Error as StoreError, ImageSummary, NetworkRecord, OnDamage, VolumeRecord,
+};
 
 /// Does what requests ask for. Holds no state that is not on disk.
 #[derive(Debug)]
@@ -88,8 +93,10 @@ impl Engine {
         name: &str,
         subnet: Option<(std::net::Ipv4Addr, u8)>,
         internal: bool,
-    ) -> Result<store::NetworkRecord> {
+        labels: std::collections::BTreeMap<String, String>,
+    ) -> Result<NetworkRecord> {
         let mut options = create::network_options();
+        options.labels = labels;
         options.subnet = subnet;
         options.internal = internal;
         Ok(self.store.networks().create(name, &options)?)

@@ -2,6 +2,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::objects::{self, Filters, PruneArgs};
 use crate::error::CliError;
 use crate::host::Host;
 use crate::view;
@@ -28,6 +29,17 @@ enum Command {
     Load(super::load::LoadArgs),
     Save(super::save::SaveArgs),
     Build(super::build::BuildArgs),
+    Prune(ImagePruneArgs),
+}
+
+/// Removes images without a name that no container uses.
+#[derive(Args)]
+struct ImagePruneArgs {
+    /// Removes those with a name, too.
+    #[arg(short, long)]
+    all: bool,
+    #[command(flatten)]
+    prune: PruneArgs,
 }
 
 /// Shows all that is known of images.
@@ -68,5 +80,31 @@ pub(crate) fn run(args: &ImageArgs, host: &Host) -> Result<ExitCode, CliError> {
         Command::Load(args) => super::load::run(args, host),
         Command::Save(args) => super::save::run(args, host),
         Command::Build(args) => super::build::run(args, host),
+        Command::Prune(args) => prune(args, host),
     }
+}
+
+fn prune(args: &ImagePruneArgs, host: &Host) -> Result<ExitCode, CliError> {
+    let filters = Filters::parse(
+        &args.prune.filter,
+        &["until", "label", "label!", "dangling"],
+    )?;
+    let all = match filters.flag("dangling")? {
+        Some(dangling) => !dangling,
+        None => args.all,
+    };
+    let warning = match all {
+        true => "This will remove all images without at least one container associated to them.",
+        false => "This will remove all dangling images.",
+    };
+    if !args.prune.agreed(warning)? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let engine = host.engine(true)?;
+    let pruned = engine.prune_images(all, &|image, labels| {
+        filters.fit(image.created.as_deref().unwrap_or_default(), labels)
+    })?;
+    super::print(
+        &(objects::removed("Deleted Images", &pruned.names) + &objects::reclaimed(pruned.bytes)),
+    )
 }

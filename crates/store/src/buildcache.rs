@@ -60,14 +60,19 @@ impl BuildCache<'_> {
     /// Forgets everything; the layers go with the next collection. Returns how many
     /// records there were.
     pub fn clear(&self) -> Result<usize> {
+        for name in record::names(&self.dir().join("mounts"))? {
+            self.store.discard(&self.dir().join("mounts").join(name))?;
+        }
+        self.clear_records()
+    }
+
+    /// Forgets all steps, and keeps cache mounts.
+    pub fn clear_records(&self) -> Result<usize> {
         let mut count = 0;
         for name in record::names(&self.dir())? {
             if name.ends_with(".json") && record::remove(&self.dir().join(name))? {
                 count += 1;
             }
-        }
-        for name in record::names(&self.dir().join("mounts"))? {
-            self.store.discard(&self.dir().join("mounts").join(name))?;
         }
         Ok(count)
     }

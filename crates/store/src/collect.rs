@@ -12,6 +12,7 @@ use model::Digest;
 use serde_json::Value;
 use sys::fs::FileLock;
 
+use crate::usage::disk_usage;
 use crate::{Result, Store, record};
 
 /// What a collection found.
@@ -21,7 +22,7 @@ pub struct Collected {
     pub blobs: u64,
     /// Layers removed.
     pub layers: u64,
-    /// Bytes that the removed blobs and layers' tars had.
+    /// Bytes of the disk that the removed blobs and layers took.
     pub bytes: u64,
 }
 
@@ -40,12 +41,12 @@ impl Store {
         let blobs = self.root().join("blobs/sha256");
         for path in unreferenced(&blobs, &kept)? {
             collected.blobs += 1;
-            collected.bytes += std::fs::metadata(&path).map_or(0, |m| m.len());
+            collected.bytes += disk_usage(&path);
             self.discard(&path)?;
         }
         for path in unreferenced(&self.root().join("layers"), &kept)? {
             collected.layers += 1;
-            collected.bytes += crate::layers::recorded_size(&path);
+            collected.bytes += disk_usage(&path);
             self.discard(&path)?;
         }
         Ok(Some(collected))

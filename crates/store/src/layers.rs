@@ -411,9 +411,3 @@ fn is_overlay_private(name: &std::ffi::OsStr) -> bool {
         || name.starts_with(b"trusted.overlay.")
         || name.starts_with(b"user.shim.")
 }
-
-/// Size of a layer's plain tar by its directory, for accounts.
-pub(crate) fn recorded_size(dir: &Path) -> u64 {
-    let record = record::read::<LayerRecord>(&dir.join("layer.json"), VERSION);
-    record.ok().flatten().map_or(0, |r| r.size)
-}

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use model::{ContainerId, Digest};
 
-use crate::{ContainerRecord, ImageSummary, Result, Store, VolumeRecord, record};
+use crate::{ContainerRecord, ImageSummary, Result, Store, VolumeRecord};
 
 /// Bytes in a block of `st_blocks`, whatever the file system's own are (stat(2)).
 const BLOCK: u64 = 512;
@@ -180,17 +180,5 @@ impl Store {
     /// Bytes of a container's directory.
     pub fn container_bytes(&self, id: &ContainerId) -> u64 {
         disk_usage(&self.containers().dir(id))
-    }
-
-    /// Bytes in layers, blobs and the trash: what a collection makes smaller.
-    pub fn collectable_bytes(&self) -> Result<u64> {
-        let mut bytes = 0;
-        for place in ["layers", "blobs/sha256"] {
-            let place = self.root().join(place);
-            for name in record::names(&place)? {
-                bytes += disk_usage(&place.join(name));
-            }
-        }
-        Ok(bytes)
     }
 }
