@@ -40,6 +40,8 @@ fn remove() -> i32 {
         exe: "/proc/self/exe".into(),
         rootless: std::fs::read_to_string("/proc/self/uid_map")
             .is_ok_and(|map| !map.trim_start().starts_with("0          0 4294967295")),
+        rung: engine::Rung::Full,
+        limits: None,
         registry: engine::RegistryConfig::default(),
         on_damage: None,
     };

@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use engine::{Engine, Settings};
+use model::container::Unenforceable;
 
 use crate::error::{CliError, Kind};
 
@@ -16,6 +17,10 @@ pub(crate) struct Host {
     pub(crate) exe: PathBuf,
     /// As the host sees the caller, before any user namespace.
     pub(crate) uid: u32,
+    /// Whether we have entered a user namespace.
+    pub(crate) namespaced: bool,
+    /// What this machine lacks, once that is known.
+    pub(crate) rung: engine::Rung,
     pub(crate) root: PathBuf,
     pub(crate) run: PathBuf,
     pub(crate) stdin_tty: bool,
@@ -49,6 +54,8 @@ impl Host {
             environment,
             cwd,
             uid,
+            namespaced: false,
+            rung: engine::Rung::Full,
             root,
             run,
             stdin_tty: std::io::stdin().is_terminal(),
@@ -57,9 +64,9 @@ impl Host {
         })
     }
 
-    /// Whether the caller is a plain user.
+    /// Whether the caller is a plain user, or no more than one.
     pub(crate) fn rootless(&self) -> bool {
-        self.uid != 0
+        self.uid != 0 || self.namespaced
     }
 
     /// Whether the store is the one that is used where none is named.
@@ -86,9 +93,22 @@ impl Host {
             run: self.run.clone(),
             exe: self.exe.clone(),
             rootless: self.rootless(),
+            rung: self.rung,
+            limits: self.limits()?,
             registry: self.registry(tls_verify),
             on_damage: Some(crate::error::warn_of_damage),
         })?)
+    }
+
+    /// What `SHIM_LIMITS` says of limits that this machine cannot enforce.
+    pub(crate) fn limits(&self) -> Result<Option<Unenforceable>, CliError> {
+        match self.environment.get("SHIM_LIMITS").map(String::as_str) {
+            None | Some("") => Ok(None),
+            Some("strict") => Ok(Some(Unenforceable::Refuse)),
+            Some("warn") => Ok(Some(Unenforceable::Warn)),
+            Some(other) => Err(CliError::usage(format!("SHIM_LIMITS is `{other}`"))
+                .hint("write `strict` or `warn`")),
+        }
     }
 
     /// Where docker keeps logins.

@@ -263,7 +263,7 @@ impl Steps<'_> {
             path: run_dir.clone(),
             source,
         })?;
-        Ok(ContainerPlan {
+        let mut plan = ContainerPlan {
             version: crate::container_plan::PLAN_VERSION,
             name: format!("build-{}", id.short()),
             hostname: "buildkitsandbox".into(),
@@ -314,7 +314,9 @@ impl Steps<'_> {
             pid_file: None,
             annotations: BTreeMap::new(),
             id,
-        })
+        };
+        plan.ids = engine.step_ids(&plan)?;
+        Ok(plan)
     }
 
     fn network(&self, network: StepNetwork, id: &ContainerId) -> Result<NetworkMode> {

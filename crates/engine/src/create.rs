@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use model::container::MountOptions;
-use model::event::EventSink;
+use model::event::{Event, EventSink};
 use model::network::Attachment;
 use model::{ContainerId, MountKind, MountPlan, NetworkMode, NetworkPlan};
 use store::networks::NetworkOptions;
@@ -41,7 +41,7 @@ impl Engine {
             events,
         )?;
         let mut anonymous = Anonymous::of(id);
-        let created = self.record(request, &image, id, &mut anonymous);
+        let created = self.record(request, &image, id, &mut anonymous, events);
         if created.is_err() {
             // Volumes of a container that never came to be hold nothing.
             anonymous
@@ -58,6 +58,7 @@ impl Engine {
         image: &Image,
         id: &ContainerId,
         anonymous: &mut Anonymous,
+        events: &dyn EventSink,
     ) -> Result<ContainerRecord> {
         let containers = self.store.containers();
         // Nobody removes a volume or network between our look and our record.
@@ -69,7 +70,7 @@ impl Engine {
                 Some(name) => name.clone(),
                 None => crate::names::name(random()?, attempt),
             };
-            let plan = container_plan::plan(
+            let mut plan = container_plan::plan(
                 request,
                 &image.config,
                 Resolved {
@@ -88,6 +89,7 @@ impl Engine {
                     ],
                 },
             )?;
+            let note = self.settle_ids(&mut plan, image)?;
             let record = ContainerRecord {
                 version: store::containers::RECORD_VERSION,
                 id: id.clone(),
@@ -107,7 +109,10 @@ impl Engine {
                 durable: !request.auto_remove,
             };
             match containers.create(&record, &plan) {
-                Ok(()) => return Ok(record),
+                Ok(()) => {
+                    note.into_iter().for_each(|text| events.send(Event::Warning { text }));
+                    return Ok(record);
+                }
                 Err(store::Error::NameTaken { .. }) if request.name.is_none() && attempt < 20 => {}
                 Err(error) => return Err(error.into()),
             }

@@ -16,8 +16,10 @@ mod error;
 mod gateway;
 mod images;
 mod lifecycle;
+mod limits;
 mod logs;
 mod names;
+mod ownership;
 pub mod project;
 mod prune;
 mod removal;
@@ -42,6 +44,7 @@ pub use error::{Error, Result};
 pub use gateway::{GATEWAY_ENTRY, run_gateway};
 pub use images::{Credentials, RegistryConfig, remove_login, store_login};
 pub use lifecycle::{UpdateRequest, WaitCondition};
+pub use limits::unenforceable;
 pub use logs::{LogLine, LogQuery, parse_time};
 pub use prune::Pruned;
 pub use removal::{Making, REMOVE_ENTRY, run_removal};
@@ -49,6 +52,7 @@ pub use request::{
     ExecRequest, MountRequest, MountSource, NetworkAttachment, NetworkRequest, PullPolicy,
     RunRequest,
 };
+pub use runtime::userns::Rung;
 pub use settings::Settings;
 pub use store::archive::Format as ArchiveFormat;
 pub use store::images::Removal;

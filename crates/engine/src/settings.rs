@@ -13,6 +13,10 @@ pub struct Settings {
     pub exe: PathBuf,
     /// The caller is not the host's root.
     pub rootless: bool,
+    /// What this machine lacks.
+    pub rung: runtime::userns::Rung,
+    /// What becomes of limits that cannot be enforced, if the caller has said so.
+    pub limits: Option<model::container::Unenforceable>,
     /// How registries are reached.
     pub registry: registry::Config,
     /// Is told of each damaged record that a command can do without.

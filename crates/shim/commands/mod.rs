@@ -83,8 +83,9 @@ pub(crate) fn reference(text: &str) -> Result<Reference, CliError> {
 
 /// Data, to standard output.
 pub(crate) fn print(text: &str) -> Result<ExitCode, CliError> {
+    let page = crate::terminal::page(text);
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(page.as_bytes()).and_then(|()| out.flush()) {
         // A reader that has seen enough, such as `head`.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(ExitCode::SUCCESS),
@@ -93,28 +94,36 @@ pub(crate) fn print(text: &str) -> Result<ExitCode, CliError> {
 
 /// A sentence for the user, to standard error.
 pub(crate) fn status(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", crate::terminal::message(text));
 }
 
 /// Enters the user namespace, where the caller is not root. Must come before any thread.
+/// What cannot be had on this machine is said here, once.
 pub(crate) fn enter(host: &mut Host) -> Result<(), CliError> {
-    if !host.rootless() {
-        return Ok(());
+    let identity = runtime::userns::enter(&host.run).map_err(|error| {
+        let out = CliError::from_error(Kind::NotStarted, &error);
+        match error.hint() {
+            Some(hint) => out.hint(hint),
+            None => out,
+        }
+    })?;
+    host.namespaced = identity.rootless;
+    host.rung = identity.rung;
+    if let Some(why) = runtime::userns::shortage(&identity) {
+        status(&format!(
+            "warning: {why}: every file belongs to you, in containers too, and changes of \
+             owner and user inside are only pretended"
+        ));
+        if let Some(hint) = why.hint() {
+            status(&format!("hint: {hint}"));
+        }
     }
-    runtime::userns::enter(&host.run)
-        .map(drop)
-        .map_err(|error| {
-            let out = CliError::from_error(Kind::NotStarted, &error);
-            match error.hint() {
-                Some(hint) => out.hint(hint),
-                None => out,
-            }
-        })
+    Ok(())
 }
 
 /// Takes back the note that [`enter`] left for other commands.
 pub(crate) fn leave(host: &Host) {
-    if host.rootless() {
+    if host.namespaced {
         runtime::userns::leave(&host.run);
     }
 }
