@@ -1,10 +1,16 @@
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io::{BufWriter, Stdout, Write};
 use std::process::ExitCode;
 
 use clap::Args;
+use engine::LogLine;
 
 use crate::error::CliError;
 use crate::host::Host;
+
+/// Output is gathered while there is more of it.
+const BUFFER: usize = 64 * 1024;
 
 /// Shows what a container has written.
 #[derive(Args)]
@@ -43,16 +49,45 @@ pub(crate) fn run(args: &LogsArgs, host: &Host) -> Result<ExitCode, CliError> {
     let query = args.query.query()?;
     let engine = host.engine(true)?;
     let record = super::project::find(&engine, host, &args.container)?;
-    engine.logs(&record, &query, &|| true, &mut |mut line| {
-        if args.details {
-            // Docker writes the blank even where there is nothing before it.
-            let mut details = attributes(&line.attributes).into_bytes();
-            details.push(b' ');
-            line.bytes.splice(..0, details);
-        }
-        super::project::write_log(line, query.timestamps, None)
+    let out = RefCell::new(BufWriter::with_capacity(BUFFER, std::io::stdout()));
+    // Asked when there is nothing more for the moment.
+    let pause = || out.borrow_mut().flush().is_ok();
+    engine.logs(&record, &query, &pause, &mut |line| {
+        write(&mut out.borrow_mut(), args.details, query.timestamps, &line)
     })?;
-    Ok(ExitCode::SUCCESS)
+    match out.into_inner().flush() {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Writes a line where its process wrote it.
+fn write(
+    out: &mut BufWriter<Stdout>,
+    details: bool,
+    timestamps: bool,
+    line: &LogLine,
+) -> std::io::Result<()> {
+    let mut text = String::new();
+    if timestamps {
+        text.push_str(&line.time);
+        text.push(' ');
+    }
+    if details {
+        // Docker writes the blank even where there is nothing before it.
+        text.push_str(&attributes(&line.attributes));
+        text.push(' ');
+    }
+    match line.stderr {
+        true => {
+            out.flush()?;
+            std::io::stderr().write_all(&[text.as_bytes(), &line.bytes].concat())
+        }
+        false => {
+            out.write_all(text.as_bytes())?;
+            out.write_all(&line.bytes)
+        }
+    }
 }
 
 /// `name=value,…`, escaped as in a URL's query, as docker has it.

@@ -115,6 +115,8 @@ pub(super) struct Lines {
     used: usize,
     /// So much of it has no line's end.
     searched: usize,
+    /// What is written behind this is not read.
+    end: u64,
 }
 
 impl Lines {
@@ -125,7 +127,19 @@ impl Lines {
             buffer: Vec::new(),
             used: 0,
             searched: 0,
+            end: u64::MAX,
         }
+    }
+
+    /// Leaves out what is written from now on.
+    pub(super) fn stop_here(&mut self) -> io::Result<()> {
+        self.end = self.file.metadata()?.len();
+        Ok(())
+    }
+
+    /// Takes as much as there is after all.
+    pub(super) fn go_on(&mut self) {
+        self.end = u64::MAX;
     }
 
     pub(super) fn file(&self) -> &File {
@@ -177,7 +191,9 @@ impl Lines {
         self.searched -= self.used.min(self.searched);
         self.used = 0;
         let length = self.buffer.len();
-        self.buffer.resize(length + BLOCK, 0);
+        let left = self.end.saturating_sub(self.at + length as u64);
+        let block = usize::try_from(left).map_or(BLOCK, |left| left.min(BLOCK));
+        self.buffer.resize(length + block, 0);
         let read = loop {
             match self
                 .file

@@ -50,7 +50,8 @@ pub enum Follow<'a> {
     No,
     /// Yes.
     While {
-        /// Says whether the container may write more.
+        /// Says whether the container may write more. Asked whenever all that is there
+        /// has been given.
         alive: &'a mut dyn FnMut() -> bool,
         /// How long that may go unasked while nothing is written.
         ask: Duration,
@@ -93,7 +94,7 @@ pub fn read(
     let mut files = wanted_files(files, query).map_err(failed)?;
     let last = files.pop();
     for mut file in files {
-        if !reader.rest(&mut file, false).map_err(failed)? {
+        if !reader.rest(&mut file).map_err(failed)? {
             return Ok(());
         }
     }
@@ -102,7 +103,7 @@ pub fn read(
             .follow(path, last, &mut news, &mut || alive(), *ask)
             .map_err(failed),
         _ => match last {
-            Some(mut file) => reader.rest(&mut file, true).map(drop).map_err(failed),
+            Some(mut file) => reader.present(&mut file).map_err(failed),
             None => Ok(()),
         },
     }
@@ -182,20 +183,30 @@ impl Reader<'_> {
         Ok(true)
     }
 
-    /// Gives all of a file, a last line that was cut as well. It may not be cut but
-    /// `growing`.
-    fn rest(&mut self, lines: &mut Lines, growing: bool) -> io::Result<bool> {
+    /// Gives all of a file, a last line that was cut as well.
+    fn rest(&mut self, lines: &mut Lines) -> io::Result<bool> {
         if !self.available(lines)? {
             return Ok(false);
         }
-        if growing && !lines.rest()?.is_empty() {
-            std::thread::sleep(UNDER_WAY);
-            if !self.available(lines)? {
-                return Ok(false);
-            }
-        }
         let cut = lines.rest()?;
         Ok(cut.is_empty() || self.give(&cut))
+    }
+
+    /// Gives what a file has now: a container may be writing faster than anybody reads.
+    fn present(&mut self, lines: &mut Lines) -> io::Result<()> {
+        lines.stop_here()?;
+        if !self.available(lines)? || lines.rest()?.is_empty() {
+            return Ok(());
+        }
+        // The last line was cut, or is just being written.
+        std::thread::sleep(UNDER_WAY);
+        lines.go_on();
+        let last = match lines.next()? {
+            Some(line) => line.to_vec(),
+            None => lines.rest()?,
+        };
+        self.give(&last);
+        Ok(())
     }
 
     /// Gives what comes, as long as the container may write more.
@@ -223,22 +234,21 @@ impl Reader<'_> {
             if let Some(next) = next {
                 // Nothing is written to a file once there is another.
                 if let Some(mut lines) = last.take()
-                    && !self.rest(&mut lines, false)?
+                    && !self.rest(&mut lines)?
                 {
                     return Ok(());
                 }
                 last = Some(Lines::new(next));
                 continue;
             }
-            if last.as_ref().map(Lines::offset) == before {
-                if !more || self.query.is_after(&now()) {
-                    return match &mut last {
-                        Some(lines) => self.rest(lines, false).map(drop),
-                        None => Ok(()),
-                    };
-                }
-                more = alive();
+            let new = last.as_ref().map(Lines::offset) != before;
+            if !new && (!more || self.query.is_after(&now())) {
+                return match &mut last {
+                    Some(lines) => self.rest(lines).map(drop),
+                    None => Ok(()),
+                };
             }
+            more = alive();
             if more {
                 news.wait(ask);
             }
