@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands;
 use crate::commands::container::Verb;
@@ -122,7 +122,10 @@ enum Command {
 
 /// Reads the command line and does what it says.
 pub(crate) fn run() -> Result<ExitCode, CliError> {
-    let mut cli = Cli::try_parse().unwrap_or_else(|error| explain(error));
+    let mut cli = booleans(Cli::command())
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .unwrap_or_else(|error| explain(error));
     cli.command = cli.command.of_top_level();
     let mut host = Host::read(cli.root.as_deref())?;
     if cli.command.minds_lost_containers() {
@@ -145,8 +148,48 @@ pub(crate) fn run() -> Result<ExitCode, CliError> {
     })
 }
 
+/// As with docker, whatever is a switch may also be written `--switch=false`.
+fn booleans(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|argument| match argument.get_action() {
+            ArgAction::SetTrue => argument
+                .action(ArgAction::Set)
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_value("false")
+                .default_missing_value("true")
+                .value_parser(boolean),
+            _ => argument,
+        })
+        .mut_subcommands(booleans)
+}
+
+/// Go's words.
+fn boolean(word: &str) -> Result<bool, String> {
+    match word {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("want true or false".to_owned()),
+    }
+}
+
+/// The complaint about a flag that docker has and we have not.
+fn refused(error: &clap::Error) -> Option<CliError> {
+    use clap::error::{ContextKind, ContextValue};
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let (why, instead) = crate::specs::refused(&first_word()?, flag)?;
+    let flag = flag.split('=').next().unwrap_or(flag);
+    Some(CliError::usage(format!("{flag} is not supported: {why}")).hint(instead))
+}
+
 /// Shows what is wrong with the command line, or the help or version that it asks for.
 fn explain(error: clap::Error) -> ! {
+    if let Some(refused) = refused(&error) {
+        let _ = refused.report();
+        std::process::exit(usage_code());
+    }
     let whole = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             sentences(Cli::command())
@@ -180,11 +223,15 @@ fn sentences(command: clap::Command) -> clap::Command {
         .mut_subcommands(sentences)
 }
 
+/// The command; `container run` is `run`.
+fn first_word() -> Option<String> {
+    let mut words = std::env::args().skip(1).filter(|a| !a.starts_with('-'));
+    words.find(|word| word != "container")
+}
+
 /// Docker answers 125 to a mistake in the flags of `run` and the like.
 fn usage_code() -> i32 {
-    let mut words = std::env::args().skip(1).filter(|a| !a.starts_with('-'));
-    let first = words.find(|word| word != "container");
-    match first.as_deref() {
+    match first_word().as_deref() {
         Some("run" | "create" | "exec" | "start") => 125,
         _ => 2,
     }

@@ -100,6 +100,12 @@ impl CliError {
         self
     }
 
+    /// What failed, without causes and hints.
+    #[cfg(test)]
+    pub(crate) fn message(&self) -> &str {
+        self.chain.first().map_or("", String::as_str)
+    }
+
     /// Writes it to standard error.
     pub(crate) fn report(&self) -> ExitCode {
         match &self.rendered {

@@ -37,6 +37,7 @@ pub use project::{
     Attachment, Build, Condition, Dependency, Health, HealthTest, LimitKey, Network, Port,
     Project, PullPolicy, Service, ServiceLimits, ServiceNetwork, ServiceVolume, Tmpfs, Volume, VolumeKind,
 };
+pub use yaml::yaml_value;
 
 /// Where the loader's files come from.
 pub trait Files {

@@ -1,16 +1,19 @@
 //! From what is meant to what the runtime needs. Pure: everything it depends on is handed in.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use model::container::{
-    DEFAULT_CAPABILITIES, DnsPlan, Isolation, Limits, LogPlan, PlanPaths, ProcessPlan, RootfsPlan,
-    Seccomp, StopPlan,
+    DEFAULT_CAPABILITIES, Isolation, PlanPaths, ProcessPlan, RootfsPlan, Seccomp, StopPlan,
 };
 use model::image::{ImageConfig, ImageHealth};
-use model::{ContainerId, ContainerPlan, HealthCheck, MountPlan, NetworkMode, RestartPolicy};
+use model::{
+    ContainerId, ContainerPlan, HealthCheck, MountPlan, NetworkMode, RestartPolicy, Transport,
+};
+use sys::caps::Set;
 
-use crate::{Error, Result, RunRequest, signals};
+use crate::cdi::Edits;
+use crate::{Error, HealthChanges, Result, RunRequest, signals};
 
 /// Layout of `config.json` that we write.
 pub(crate) const PLAN_VERSION: u32 = 1;
@@ -26,6 +29,9 @@ pub(crate) struct Resolved {
     pub(crate) gateway: PathBuf,
     pub(crate) mounts: Vec<MountPlan>,
     pub(crate) network: NetworkMode,
+    pub(crate) isolation: Isolation,
+    /// Variables and groups that devices bring along.
+    pub(crate) device_edits: Edits,
     /// Arguments of [`crate::REMOVE_ENTRY`].
     pub(crate) remove_arguments: Vec<String>,
 }
@@ -51,7 +57,7 @@ pub(crate) fn plan(
     Ok(ContainerPlan {
         version: PLAN_VERSION,
         hostname: hostname.clone(),
-        process: process(request, image, &hostname)?,
+        process: process(request, image, &hostname, &resolved.device_edits)?,
         rootfs: RootfsPlan {
             layers: resolved.layers,
             upper: resolved.dir.join("upper"),
@@ -66,11 +72,7 @@ pub(crate) fn plan(
         restart: request.restart.unwrap_or(RestartPolicy::No),
         health: match &request.health {
             Some(health) => health.clone(),
-            None => image
-                .config
-                .healthcheck
-                .as_ref()
-                .and_then(|h| image_health(h, image)),
+            None => image_health(&changed_health(&request.health_changes, image), image),
         },
         paths: PlanPaths {
             run_dir: resolved.run_dir,
@@ -79,17 +81,23 @@ pub(crate) fn plan(
             gateway: resolved.gateway,
         },
         wait_for_attach: request.wait_for_attach,
-        seccomp: Seccomp::Default,
+        seccomp: request
+            .seccomp
+            .clone()
+            .unwrap_or(match request.borders.privileged {
+                true => Seccomp::Unconfined,
+                false => Seccomp::Default,
+            }),
         ids: None,
-        domainname: String::new(),
-        dns: DnsPlan::default(),
-        exposed: Vec::new(),
-        isolation: Isolation::default(),
-        limits: Limits::default(),
-        init: false,
-        logging: LogPlan::default(),
-        pid_file: None,
-        annotations: BTreeMap::new(),
+        domainname: request.domainname.clone(),
+        dns: request.dns.clone(),
+        exposed: exposed(request, image)?,
+        isolation: resolved.isolation,
+        limits: request.limits.clone(),
+        init: request.init,
+        logging: request.logging.clone(),
+        pid_file: request.pid_file.clone(),
+        annotations: request.annotations.iter().cloned().collect(),
         after_exit: request.auto_remove.then(|| {
             [
                 vec![crate::REMOVE_ENTRY.to_owned()],
@@ -106,14 +114,19 @@ fn libc_sigterm() -> i32 {
     15
 }
 
-fn process(request: &RunRequest, image: &ImageConfig, hostname: &str) -> Result<ProcessPlan> {
+fn process(
+    request: &RunRequest,
+    image: &ImageConfig,
+    hostname: &str,
+    devices: &Edits,
+) -> Result<ProcessPlan> {
     let workdir = request
         .workdir
         .as_deref()
         .unwrap_or(&image.config.working_dir);
     Ok(ProcessPlan {
         argv: argv(request, image)?,
-        env: environment(request, image, hostname),
+        env: environment(request, image, hostname, &devices.env),
         cwd: match workdir {
             "" => "/".to_owned(),
             path if path.starts_with('/') => path.to_owned(),
@@ -128,10 +141,59 @@ fn process(request: &RunRequest, image: &ImageConfig, hostname: &str) -> Result<
             .unwrap_or_else(|| image.config.user.clone()),
         tty: request.tty,
         stdin_open: request.stdin_open,
-        capabilities: DEFAULT_CAPABILITIES.map(str::to_owned).to_vec(),
-        no_new_privileges: false,
-        ..ProcessPlan::default()
+        capabilities: capabilities(request)?,
+        no_new_privileges: request.no_new_privileges,
+        groups: [request.groups.clone(), devices.groups.clone()].concat(),
+        rlimits: request.rlimits.clone(),
+        oom_score_adj: request.oom_score_adj,
     })
+}
+
+/// As docker has it: everything with `--privileged` or `ALL`, else the usual ones, each
+/// time without the dropped and with the added ones.
+fn capabilities(request: &RunRequest) -> Result<Vec<String>> {
+    let all = |names: &[String]| names.iter().any(|name| name.eq_ignore_ascii_case("ALL"));
+    let read = |names: &[String]| {
+        let single = names
+            .iter()
+            .filter(|name| !name.eq_ignore_ascii_case("ALL"));
+        Set::from_names(single.map(String::as_str)).map_err(|name| {
+            Error::invalid_hint(
+                format!("there is no capability `{name}`"),
+                "their names are in capabilities(7), e.g. NET_ADMIN, with or without CAP_",
+            )
+        })
+    };
+    let usual = Set::from_names(DEFAULT_CAPABILITIES).unwrap_or_default();
+    let (add, drop) = (read(&request.cap_add)?, read(&request.cap_drop)?);
+    let kept = match (all(&request.cap_add), all(&request.cap_drop)) {
+        _ if request.borders.privileged => Set::ALL,
+        (true, _) => Set::ALL.without(drop),
+        (false, true) => add,
+        (false, false) => usual.without(drop).union(add),
+    };
+    Ok(kept.names().collect())
+}
+
+/// The request's exposed ports and the image's, each once.
+pub(crate) fn exposed(request: &RunRequest, image: &ImageConfig) -> Result<Vec<(u16, Transport)>> {
+    let mut ports: BTreeSet<_> = request.expose.iter().copied().collect();
+    for text in image.config.exposed_ports.keys() {
+        let (port, transport) = text.split_once('/').unwrap_or((text, "tcp"));
+        let transport = match transport {
+            "tcp" => Transport::Tcp,
+            "udp" => Transport::Udp,
+            // Images may expose what cannot be published; it does no harm.
+            _ => continue,
+        };
+        let (first, last) = port.split_once('-').unwrap_or((port, port));
+        let (Ok(first), Ok(last)) = (first.parse::<u16>(), last.parse()) else {
+            let message = format!("image {} exposes `{text}`, which is no port", request.image);
+            return Err(Error::invalid(message));
+        };
+        ports.extend((first..=last).map(|port| (port, transport)));
+    }
+    Ok(ports.into_iter().collect())
 }
 
 /// Entry point and command. As docker has it, an entry point given on the command line
@@ -156,7 +218,12 @@ fn argv(request: &RunRequest, image: &ImageConfig) -> Result<Vec<String>> {
 }
 
 /// The image's variables, then ours, then the request's; later ones win.
-fn environment(request: &RunRequest, image: &ImageConfig, hostname: &str) -> Vec<String> {
+fn environment(
+    request: &RunRequest,
+    image: &ImageConfig,
+    hostname: &str,
+    of_devices: &[String],
+) -> Vec<String> {
     let mut env = store::images::default_env(image);
     let mut set = |name: &str, value: &str| {
         let prefix = format!("{name}=");
@@ -174,6 +241,10 @@ fn environment(request: &RunRequest, image: &ImageConfig, hostname: &str) -> Vec
         .env
         .iter()
         .for_each(|(name, value)| set(name, value));
+    for entry in of_devices {
+        let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+        set(name, value);
+    }
     env.retain(|entry| {
         !request
             .unset_env
@@ -181,6 +252,26 @@ fn environment(request: &RunRequest, image: &ImageConfig, hostname: &str) -> Vec
             .any(|n| entry.split('=').next() == Some(n))
     });
     env
+}
+
+/// The image's health check, with the values that the request replaces. As docker has it,
+/// values without any command make no check.
+fn changed_health(changes: &HealthChanges, image: &ImageConfig) -> ImageHealth {
+    let base = image.config.healthcheck.clone().unwrap_or_default();
+    let nanos = |new: Option<std::time::Duration>, old: u64| {
+        new.map_or(old, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX))
+    };
+    ImageHealth {
+        test: match &changes.command {
+            Some(command) => vec!["CMD-SHELL".to_owned(), command.clone()],
+            None => base.test,
+        },
+        interval: nanos(changes.interval, base.interval),
+        timeout: nanos(changes.timeout, base.timeout),
+        start_period: nanos(changes.start_period, base.start_period),
+        start_interval: nanos(changes.start_interval, base.start_interval),
+        retries: changes.retries.map_or(base.retries, u64::from),
+    }
 }
 
 /// An image's health check with docker's defaults filled in; `None` if it has none.
@@ -248,13 +339,33 @@ mod tests {
     }
 
     #[test]
+    fn capabilities_follow_docker() {
+        let kept = |add: &[&str], drop: &[&str]| {
+            let words = |list: &[&str]| list.iter().map(|s| s.to_string()).collect();
+            let request = RunRequest {
+                cap_add: words(add),
+                cap_drop: words(drop),
+                ..RunRequest::default()
+            };
+            capabilities(&request).map(|names| names.len()).ok()
+        };
+        assert_eq!(kept(&[], &[]), Some(11));
+        assert_eq!(kept(&["net_raw", "CAP_MKNOD"], &["chown"]), Some(12));
+        assert_eq!(kept(&[], &["all"]), Some(0));
+        assert_eq!(kept(&["CHOWN"], &["ALL"]), Some(1));
+        assert_eq!(kept(&["ALL"], &["CHOWN"]), Some(40));
+        assert_eq!(kept(&["ALL"], &[]), Some(41));
+        assert_eq!(kept(&["MAGIC"], &[]), None);
+    }
+
+    #[test]
     fn later_variables_win() {
         let request = RunRequest {
             env: vec![("B".into(), "3".into()), ("C".into(), String::new())],
             unset_env: vec!["A".into()],
             ..RunRequest::default()
         };
-        let env = environment(&request, &image(), "host");
+        let env = environment(&request, &image(), "host", &[]);
         assert!(env.contains(&"B=3".to_owned()) && env.contains(&"C=".to_owned()));
         assert!(!env.iter().any(|e| e.starts_with("A=")));
         assert!(env.iter().any(|e| e.starts_with("PATH=/usr/local/sbin")));

@@ -469,7 +469,10 @@ fn exec_process(base: &ProcessPlan, request: &ExecRequest) -> Result<ProcessPlan
         user: request.user.clone().unwrap_or_else(|| base.user.clone()),
         tty: request.tty,
         stdin_open: request.stdin_open,
-        capabilities: base.capabilities.clone(),
+        capabilities: match request.privileged {
+            true => sys::caps::Set::ALL.names().collect(),
+            false => base.capabilities.clone(),
+        },
         no_new_privileges: base.no_new_privileges,
         groups: base.groups.clone(),
         rlimits: base.rlimits.clone(),

@@ -1,19 +1,15 @@
 //! Making a container: image, volumes, networks, record. Nothing runs yet.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
-use model::container::MountOptions;
 use model::event::{Event, EventSink};
+use model::image::ImageConfig;
 use model::network::Attachment;
-use model::{ContainerId, MountKind, MountPlan, NetworkMode, NetworkPlan};
+use model::{ContainerId, NetworkMode, NetworkPlan, PublishedPort};
 use store::networks::NetworkOptions;
 use store::{ContainerImage, ContainerRecord, Image};
 
 use crate::container_plan::{self, Resolved};
-use crate::{
-    Engine, Error, MountRequest, MountSource, NetworkAttachment, NetworkRequest, Result, RunRequest,
-};
+use crate::mounts::Made;
+use crate::{Engine, Error, NetworkAttachment, NetworkRequest, Result, RunRequest};
 
 /// Docker's name for the network of containers that ask for none.
 pub const DEFAULT_NETWORK: &str = "bridge";
@@ -40,12 +36,11 @@ impl Engine {
             request.platform.as_ref(),
             events,
         )?;
-        let mut anonymous = Anonymous::of(id);
-        let created = self.record(request, &image, id, &mut anonymous, events);
+        let mut made = Made::of(id);
+        let created = self.record(request, &image, id, &mut made, events);
         if created.is_err() {
             // Volumes of a container that never came to be hold nothing.
-            anonymous
-                .fresh
+            made.fresh
                 .iter()
                 .for_each(|(name, _)| drop(self.store.volumes().remove(name)));
         }
@@ -57,13 +52,15 @@ impl Engine {
         request: &RunRequest,
         image: &Image,
         id: &ContainerId,
-        anonymous: &mut Anonymous,
+        made: &mut Made,
         events: &dyn EventSink,
     ) -> Result<ContainerRecord> {
         let containers = self.store.containers();
         // Nobody removes a volume or network between our look and our record.
         let _uses = self.store.share_uses()?;
-        let mounts = self.mounts(request, image, anonymous)?;
+        let (isolation, device_edits) = self.borders(request, events)?;
+        let mounts = self.mounts(request, image, &device_edits.mounts, made, events)?;
+        let published = published(request, &image.config, events)?;
         let layers = self.store.layers().stack(&image.layers)?;
         for attempt in 0.. {
             let name = match &request.name {
@@ -75,13 +72,15 @@ impl Engine {
                 &image.config,
                 Resolved {
                     id: id.clone(),
-                    network: self.network(&request.network, id, &name, request)?,
+                    network: self.network(request, id, &name, &published)?,
                     name: name.clone(),
                     layers: layers.clone(),
                     dir: containers.dir(id),
                     run_dir: self.settings.container_run_dir(id),
                     gateway: self.settings.gateway_socket(),
                     mounts: mounts.clone(),
+                    isolation: isolation.clone(),
+                    device_edits: device_edits.clone(),
                     remove_arguments: vec![
                         self.settings.root.display().to_string(),
                         self.settings.run.display().to_string(),
@@ -101,11 +100,12 @@ impl Engine {
                     digest: image.digest.clone(),
                 },
                 layers: image.layers.clone(),
+                mounted: made.mounted.clone(),
                 command: plan.process.argv.clone(),
                 config: crate::run_config::run_config(request, &image.config, &plan),
                 labels: request.labels.iter().cloned().collect(),
                 auto_remove: request.auto_remove,
-                anonymous_volumes: anonymous.all.clone(),
+                anonymous_volumes: made.all.clone(),
                 durable: !request.auto_remove,
             };
             match containers.create(&record, &plan) {
@@ -120,112 +120,24 @@ impl Engine {
         unreachable!("the loop ends by returning")
     }
 
-    /// The request's mounts, and a volume for each `VOLUME` of the image that it does not
-    /// mount over.
-    fn mounts(
-        &self,
-        request: &RunRequest,
-        image: &Image,
-        anonymous: &mut Anonymous,
-    ) -> Result<Vec<MountPlan>> {
-        let mut mounts = Vec::new();
-        for mount in &request.mounts {
-            mounts.push(self.mount(mount, anonymous)?);
-        }
-        let trimmed = |path: &str| path.trim_end_matches('/').to_owned();
-        for target in image.config.config.volumes.keys() {
-            if !mounts
-                .iter()
-                .any(|m: &MountPlan| trimmed(&m.target) == trimmed(target))
-            {
-                let mount = MountRequest {
-                    target: target.clone(),
-                    source: MountSource::anonymous(),
-                    read_only: false,
-                };
-                mounts.push(self.mount(&mount, anonymous)?);
-            }
-        }
-        outer_first(&mut mounts);
-        Ok(mounts)
-    }
-
-    fn mount(&self, request: &MountRequest, anonymous: &mut Anonymous) -> Result<MountPlan> {
-        let volumes = self.store.volumes();
-        let kind = match &request.source {
-            MountSource::Bind { path, create } => {
-                check_bind(path, &request.target, *create)?;
-                MountKind::Bind {
-                    source: path.clone(),
-                }
-            }
-            MountSource::Volume {
-                name,
-                labels,
-                copy_up,
-            } => {
-                let labels: BTreeMap<_, _> = labels.iter().cloned().collect();
-                let volume = volumes.create(Some(name), &labels)?;
-                MountKind::Volume {
-                    source: volumes.data(&volume.name),
-                    name: volume.name,
-                    copy_up: *copy_up,
-                }
-            }
-            MountSource::Anonymous { copy_up, kept } => {
-                let name = match kept.as_ref().filter(|name| volumes.get(name).is_ok()) {
-                    Some(kept) => kept.clone(),
-                    None => {
-                        let (fresh, claim) = volumes.create_for(&anonymous.container)?;
-                        anonymous.fresh.push((fresh.name.clone(), claim));
-                        fresh.name
-                    }
-                };
-                anonymous.all.push(name.clone());
-                MountKind::Volume {
-                    source: volumes.data(&name),
-                    name,
-                    copy_up: *copy_up,
-                }
-            }
-            MountSource::Tmpfs { size, mode } => MountKind::Tmpfs {
-                size: *size,
-                mode: *mode,
-            },
-        };
-        if !request.target.starts_with('/') {
-            let message = format!(
-                "the mount point `{}` is not an absolute path",
-                request.target
-            );
-            return Err(Error::invalid(message));
-        }
-        Ok(MountPlan {
-            target: request.target.clone(),
-            kind,
-            read_only: request.read_only,
-            options: MountOptions::default(),
-        })
-    }
-
     fn network(
         &self,
-        network: &NetworkRequest,
+        request: &RunRequest,
         id: &ContainerId,
         name: &str,
-        request: &RunRequest,
+        published: &[PublishedPort],
     ) -> Result<NetworkMode> {
         let gateway = |attachments| {
             NetworkMode::Gateway(NetworkPlan {
                 container: id.clone(),
                 name: name.to_owned(),
                 attachments,
-                published: request.publish.clone(),
+                published: published.to_vec(),
                 host_loopback: request.host_loopback,
                 servers: Vec::new(),
             })
         };
-        let mode = match network {
+        let mode = match &request.network {
             NetworkRequest::None => NetworkMode::None,
             NetworkRequest::Host => NetworkMode::Host,
             NetworkRequest::Container(other) => {
@@ -252,7 +164,7 @@ impl Engine {
             NetworkMode::Host => "host",
             NetworkMode::Container { .. } => "container:…",
         };
-        match request.publish.first() {
+        match published.first() {
             None => Ok(mode),
             Some(port) => Err(Error::invalid_hint(
                 format!(
@@ -284,29 +196,37 @@ impl Engine {
     }
 }
 
-/// Anonymous volumes of a container in the making.
-struct Anonymous {
-    /// The container.
-    container: ContainerId,
-    /// Those that it will have.
-    all: Vec<String>,
-    /// Those of them that were made for it, claimed until it is recorded.
-    fresh: Vec<(String, store::Claim)>,
-}
-
-impl Anonymous {
-    fn of(container: &ContainerId) -> Self {
-        Self {
-            container: container.clone(),
-            all: Vec::new(),
-            fresh: Vec::new(),
+/// The request's ports, and with `publish_all` those that are exposed and not among them.
+/// As with docker, they mean nothing on the host's own network.
+fn published(
+    request: &RunRequest,
+    image: &ImageConfig,
+    events: &dyn EventSink,
+) -> Result<Vec<PublishedPort>> {
+    let mut ports = request.publish.clone();
+    if request.publish_all {
+        for (container_port, transport) in container_plan::exposed(request, image)? {
+            let taken =
+                |p: &PublishedPort| p.container_port == container_port && p.transport == transport;
+            if !ports.iter().any(taken) {
+                ports.push(PublishedPort {
+                    host_ip: None,
+                    host_port: None,
+                    container_port,
+                    transport,
+                });
+            }
         }
     }
-}
-
-/// Outer mounts come first, so that none hides another.
-fn outer_first(mounts: &mut [MountPlan]) {
-    mounts.sort_by_key(|m| m.target.trim_end_matches('/').matches('/').count());
+    if request.network == NetworkRequest::Host && !ports.is_empty() {
+        ports.clear();
+        events.send(Event::Warning {
+            text: "published ports mean nothing with the network `host`: the container's ports \
+                   are the host's"
+                .into(),
+        });
+    }
+    Ok(ports)
 }
 
 /// Options for a network of ours: any subnet that the host does not route elsewhere.
@@ -331,22 +251,6 @@ fn host_subnets(routes: &str) -> Vec<(std::net::Ipv4Addr, u8)> {
     routes.lines().skip(1).filter_map(parse).collect()
 }
 
-/// A bind's source must exist, unless it may be made.
-fn check_bind(path: &Path, target: &str, create: bool) -> Result<()> {
-    let fail = |source| Error::Mount {
-        path: path.to_owned(),
-        target: target.to_owned(),
-        source,
-    };
-    match std::fs::metadata(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => {
-            std::fs::create_dir_all(path).map_err(fail)
-        }
-        Err(error) => Err(fail(error)),
-    }
-}
-
 fn random() -> Result<[u8; 4]> {
     let mut bytes = [0; 4];
     rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty())
@@ -357,23 +261,6 @@ fn random() -> Result<[u8; 4]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn outer_mounts_come_first_and_the_rest_stays_in_order() {
-        let mount = |target: &str| MountPlan {
-            target: target.into(),
-            kind: MountKind::Tmpfs {
-                size: None,
-                mode: None,
-            },
-            read_only: false,
-            options: MountOptions::default(),
-        };
-        let mut mounts = ["/a/b/c", "/z/", "/a/b", "/a", "/z/y/"].map(mount);
-        outer_first(&mut mounts);
-        let targets = mounts.map(|m| m.target);
-        assert_eq!(targets, ["/z/", "/a", "/a/b", "/z/y/", "/a/b/c"]);
-    }
 
     #[test]
     fn reads_the_kernel_routing_table() {

@@ -5,7 +5,9 @@
 //! outcome come out.
 
 mod boot;
+mod borders;
 mod builds;
+mod cdi;
 mod commit;
 mod container_plan;
 mod containers;
@@ -18,6 +20,7 @@ mod images;
 mod lifecycle;
 mod limits;
 mod logs;
+mod mounts;
 mod names;
 mod ownership;
 pub mod project;
@@ -35,6 +38,7 @@ use store::Store;
 pub use boot::{Occasion, Outcome as RevivalOutcome, Revived, lost_any};
 pub use build::StepNetwork;
 pub use builds::{BuildCommand, DockerfileSource};
+pub use cdi::is_device_name;
 pub use commit::CommitRequest;
 pub use containers::{ContainerView, Launched, Liveness};
 pub use copy::{Copied, CopyOptions, CopyPath};
@@ -49,8 +53,9 @@ pub use logs::{LogLine, LogQuery, parse_time};
 pub use prune::Pruned;
 pub use removal::{Making, REMOVE_ENTRY, run_removal};
 pub use request::{
-    ExecRequest, MountRequest, MountSource, NetworkAttachment, NetworkRequest, PullPolicy,
-    RunRequest,
+    BordersRequest, DeviceRequest, ExecRequest, HealthChanges, IpcRequest, MountRequest,
+    MountSource, NamespaceRequest, NetworkAttachment, NetworkRequest, PullPolicy, RunRequest,
+    VolumesFrom,
 };
 pub use runtime::userns::Rung;
 pub use settings::Settings;

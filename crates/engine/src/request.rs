@@ -1,9 +1,16 @@
 //! What is meant, as opposed to what was typed.
 
+mod borders;
+mod mounts;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use model::{HealthCheck, PublishedPort, RestartPolicy};
+use model::container::{DnsPlan, Limits, LogPlan, Rlimit, Seccomp};
+use model::{HealthCheck, PublishedPort, RestartPolicy, Transport};
+
+pub use borders::{BordersRequest, DeviceRequest, IpcRequest, NamespaceRequest};
+pub use mounts::{MountRequest, MountSource, VolumesFrom};
 
 /// A container to make.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +27,8 @@ pub struct RunRequest {
     pub name: Option<String>,
     /// `uname -n` inside; `None` is the short id.
     pub hostname: Option<String>,
+    /// NIS domain name inside.
+    pub domainname: String,
     /// Added to the image's environment, in order.
     pub env: Vec<(String, String)>,
     /// Variables of the image that are taken away.
@@ -30,10 +39,18 @@ pub struct RunRequest {
     pub workdir: Option<String>,
     /// What is mounted.
     pub mounts: Vec<MountRequest>,
+    /// Containers whose mounts this one gets too, where it has none of its own.
+    pub volumes_from: Vec<VolumesFrom>,
     /// Ports of the host that lead inside.
     pub publish: Vec<PublishedPort>,
+    /// Ports that it listens on, besides the image's.
+    pub expose: Vec<(u16, Transport)>,
+    /// Every exposed port gets one of the host that the kernel chooses.
+    pub publish_all: bool,
     /// Its network.
     pub network: NetworkRequest,
+    /// What `/etc/resolv.conf` says instead of the usual.
+    pub dns: DnsPlan,
     /// Further lines of `/etc/hosts`.
     pub extra_hosts: Vec<(String, String)>,
     /// May it reach the host's loopback as `host.docker.internal`? See
@@ -55,12 +72,57 @@ pub struct RunRequest {
     pub restart: Option<RestartPolicy>,
     /// `None`: the image's; `Some(None)`: no check.
     pub health: Option<Option<HealthCheck>>,
+    /// Replaces single values of the image's check, where `health` is `None`.
+    pub health_changes: HealthChanges,
     /// Number or name, e.g. `SIGQUIT`.
     pub stop_signal: Option<String>,
     /// Time between the stop signal and SIGKILL.
     pub stop_timeout: Option<Duration>,
     /// Another platform than the machine's own.
     pub platform: Option<model::Platform>,
+    /// Namespaces, devices, hidden paths.
+    pub borders: BordersRequest,
+    /// Capabilities that are given besides the usual ones; `ALL` is every one.
+    pub cap_add: Vec<String>,
+    /// Capabilities that are taken away; `ALL` leaves only those that are added.
+    pub cap_drop: Vec<String>,
+    /// Setuid programs give no privileges.
+    pub no_new_privileges: bool,
+    /// `None` is the default profile, or none with `--privileged`.
+    pub seccomp: Option<Seccomp>,
+    /// Supplementary groups, besides the user's.
+    pub groups: Vec<String>,
+    /// Limits of its processes.
+    pub rlimits: Vec<Rlimit>,
+    /// -1000 to 1000.
+    pub oom_score_adj: Option<i32>,
+    /// What its cgroup enforces.
+    pub limits: Limits,
+    /// A small program of ours is process 1.
+    pub init: bool,
+    /// What is kept of its output.
+    pub logging: LogPlan,
+    /// Absolute; gets the number of its first process.
+    pub pid_file: Option<PathBuf>,
+    /// Free-form notes of the OCI kind.
+    pub annotations: Vec<(String, String)>,
+}
+
+/// Single values of a health check.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HealthChanges {
+    /// A command for the image's shell.
+    pub command: Option<String>,
+    /// Time between two checks.
+    pub interval: Option<Duration>,
+    /// A check that runs longer has failed.
+    pub timeout: Option<Duration>,
+    /// Failures this long after the start do not count.
+    pub start_period: Option<Duration>,
+    /// Time between two checks within the start period.
+    pub start_interval: Option<Duration>,
+    /// This many failures in a row make it unhealthy.
+    pub retries: Option<u32>,
 }
 
 impl RunRequest {
@@ -89,52 +151,6 @@ pub enum PullPolicy {
     Never,
 }
 
-/// A mount as asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MountRequest {
-    /// Absolute path inside.
-    pub target: String,
-    /// What is mounted.
-    pub source: MountSource,
-    /// Whether writing is forbidden.
-    pub read_only: bool,
-}
-
-/// What a mount shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MountSource {
-    /// A host path.
-    Bind {
-        /// Absolute.
-        path: PathBuf,
-        /// Whether an absent one is made, as docker's `-v` does.
-        create: bool,
-    },
-    /// A named volume, made if absent.
-    Volume {
-        /// Its name.
-        name: String,
-        /// Labels for a volume that has to be made.
-        labels: Vec<(String, String)>,
-        /// Whether an empty one takes the image's content.
-        copy_up: bool,
-    },
-    /// A volume without a name, gone with its container (`--rm`, `rm -v`).
-    Anonymous {
-        /// Whether an empty one takes the image's content.
-        copy_up: bool,
-        /// That of the container which this one replaces.
-        kept: Option<String>,
-    },
-    /// Memory.
-    Tmpfs {
-        /// Bytes.
-        size: Option<u64>,
-        /// Permission bits.
-        mode: Option<u32>,
-    },
-}
-
 /// A network as asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum NetworkRequest {
@@ -151,16 +167,6 @@ pub enum NetworkRequest {
     Named(Vec<NetworkAttachment>),
 }
 
-impl MountSource {
-    /// A fresh volume without a name.
-    pub fn anonymous() -> Self {
-        Self::Anonymous {
-            copy_up: true,
-            kept: None,
-        }
-    }
-}
-
 /// One named network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NetworkAttachment {
@@ -170,6 +176,8 @@ pub struct NetworkAttachment {
     pub aliases: Vec<String>,
     /// A fixed address.
     pub address: Option<std::net::Ipv4Addr>,
+    /// A fixed hardware address.
+    pub mac: Option<String>,
 }
 
 /// A process to add to a running container.
@@ -191,4 +199,6 @@ pub struct ExecRequest {
     pub stdin_open: bool,
     /// Do not wait for it.
     pub detach: bool,
+    /// It has every capability.
+    pub privileged: bool,
 }

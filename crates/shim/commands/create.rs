@@ -1,16 +1,23 @@
+mod isolation;
+mod life;
+mod limits;
+mod network;
+mod storage;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use engine::{MountRequest, NetworkAttachment, NetworkRequest, PullPolicy, RunRequest};
+use engine::{ContainerRecord, Engine, PullPolicy, RunRequest};
 
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
 use crate::host::Host;
 use crate::render::{Renderer, Style};
 use crate::specs;
 
 /// Makes a container without starting it.
 #[derive(Args)]
+#[command(disable_help_flag = true)]
 pub(crate) struct CreateArgs {
     #[command(flatten)]
     container: ContainerArgs,
@@ -35,33 +42,31 @@ pub(crate) struct CommandArgs {
 /// Flags that `run` and `create` share.
 #[derive(Args)]
 pub(crate) struct ContainerArgs {
+    /// Prints this help.
+    // Docker's short one is the host name.
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
     /// Allocates a pseudo-terminal.
     #[arg(short, long)]
     pub(super) tty: bool,
     /// Keeps standard input open.
     #[arg(short, long)]
     pub(super) interactive: bool,
-    /// Removes the container when it ends.
-    #[arg(long)]
-    pub(super) rm: bool,
+    /// Connects to a stream: stdin, stdout or stderr; may be given several times.
+    #[arg(short, long, value_name = "STREAM")]
+    pub(super) attach: Vec<String>,
     /// Sets a variable; a name alone takes the caller's value.
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
     /// Reads variables from a file, one NAME=VALUE a line.
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
-    /// Mounts a host path or a named volume.
-    #[arg(short, long, value_name = "[SOURCE:]TARGET[:OPTIONS]")]
-    volume: Vec<String>,
-    /// Mounts memory.
-    #[arg(long, value_name = "TARGET[:OPTIONS]")]
-    tmpfs: Vec<String>,
-    /// Publishes a port of the container on the host.
-    #[arg(short, long, value_name = "[[IP:]HOST:]PORT[/PROTOCOL]")]
-    publish: Vec<String>,
     /// User, and group if not its own.
     #[arg(short, long, value_name = "USER[:GROUP]")]
     user: Option<String>,
+    /// Further group of the user, by name or number.
+    #[arg(long, value_name = "GROUP")]
+    group_add: Vec<String>,
     /// Working directory inside.
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<String>,
@@ -71,33 +76,15 @@ pub(crate) struct ContainerArgs {
     /// Name of the container.
     #[arg(long)]
     name: Option<String>,
-    /// Host name inside [default: the short id].
-    #[arg(long)]
-    hostname: Option<String>,
-    /// Network: `bridge`, `none`, `host`, `container:NAME`, or a network's name.
-    #[arg(long, visible_alias = "net", value_name = "NETWORK")]
-    network: Vec<String>,
-    /// Further name of the container in its named networks.
-    #[arg(long, value_name = "NAME")]
-    network_alias: Vec<String>,
-    /// Further line of /etc/hosts; the address `host-gateway` is the host's loopback.
-    #[arg(long, value_name = "NAME:ADDRESS")]
-    add_host: Vec<String>,
-    /// Makes the root file system read-only.
-    #[arg(long)]
-    read_only: bool,
     /// Sets a label.
     #[arg(short, long, value_name = "NAME=VALUE")]
     label: Vec<String>,
-    /// When to restart: no, always, unless-stopped, on-failure[:MAX].
-    #[arg(long, value_name = "POLICY")]
-    restart: Option<String>,
-    /// Signal that asks the container to stop.
-    #[arg(long, value_name = "SIGNAL")]
-    stop_signal: Option<String>,
-    /// Seconds until a stop becomes a kill.
-    #[arg(long, value_name = "SECONDS")]
-    stop_timeout: Option<u64>,
+    /// Reads labels from a file, one NAME=VALUE a line.
+    #[arg(long, value_name = "FILE")]
+    label_file: Vec<PathBuf>,
+    /// Sets a note of the OCI kind.
+    #[arg(long, value_name = "NAME=VALUE")]
+    annotation: Vec<String>,
     /// When to pull the image: missing, always, never.
     #[arg(long, default_value = "missing", value_name = "POLICY")]
     pull: String,
@@ -107,29 +94,67 @@ pub(crate) struct ContainerArgs {
     /// Hides the progress of a pull.
     #[arg(short, long)]
     pub(super) quiet: bool,
+    /// Writes the container's id into a file, which must not exist.
+    #[arg(long, value_name = "FILE")]
+    cidfile: Option<PathBuf>,
+    #[command(flatten)]
+    storage: storage::StorageArgs,
+    #[command(flatten)]
+    network: network::NetworkArgs,
+    #[command(flatten)]
+    life: life::LifeArgs,
+    #[command(flatten)]
+    limits: limits::LimitArgs,
+    #[command(flatten)]
+    isolation: isolation::IsolationArgs,
 }
 
 pub(crate) fn run(args: &CreateArgs, host: &Host) -> Result<ExitCode, CliError> {
     let request = args.container.request(&args.command, host)?;
+    let id_file = args.container.id_file(host)?;
+    let engine = host.engine(true)?;
     let renderer = Renderer::new(Style::for_host(host, args.container.quiet));
-    let record = host
-        .engine(true)?
-        .create(&request, &renderer)
-        .map_err(super::run::not_started)?;
+    let record = engine.create(&request, &renderer)?;
+    id_file.write(&engine, &record)?;
     super::print(&format!("{}\n", record.id))
 }
 
+/// Where `--cidfile` wants the id.
+pub(super) struct IdFile(Option<PathBuf>);
+
+impl IdFile {
+    /// Writes it down; a container whose id cannot be told is none.
+    pub(super) fn write(&self, engine: &Engine, record: &ContainerRecord) -> Result<(), CliError> {
+        let Some(path) = &self.0 else {
+            return Ok(());
+        };
+        std::fs::write(path, record.id.as_str()).map_err(|error| {
+            let _ = engine.remove(record, true, true);
+            let message = format!("cannot write the id file {}: {error}", path.display());
+            CliError::new(Kind::Failed, message)
+        })
+    }
+}
+
 impl ContainerArgs {
+    /// The id's file, which must not exist: as with docker, it tells of a container that does.
+    pub(super) fn id_file(&self, host: &Host) -> Result<IdFile, CliError> {
+        let path = self.cidfile.as_ref().map(|path| host.cwd.join(path));
+        match path.as_ref().filter(|path| path.exists()) {
+            None => Ok(IdFile(path)),
+            Some(path) => {
+                let message = format!("the id file {} exists already", path.display());
+                Err(CliError::usage(message).hint("remove it if that container is gone"))
+            }
+        }
+    }
+
     /// What these flags mean.
     pub(super) fn request(
         &self,
         command: &CommandArgs,
         host: &Host,
     ) -> Result<RunRequest, CliError> {
-        let mut publish = Vec::new();
-        for text in &self.publish {
-            publish.extend(specs::ports(text)?);
-        }
         let entrypoint = self.entrypoint.as_ref().map(|text| match text.is_empty() {
             true => Vec::new(),
             false => vec![text.clone()],
@@ -140,39 +165,55 @@ impl ContainerArgs {
             argv: command.argv.clone(),
             entrypoint,
             name: self.name.clone(),
-            hostname: self.hostname.clone(),
             env: self.environment(host)?,
             user: self.user.clone(),
+            groups: self.group_add.clone(),
             workdir: self.workdir.clone(),
-            mounts: self.mounts(host)?,
-            publish,
-            network: self.network()?,
-            read_only: self.read_only,
-            labels: self.labels()?,
+            labels: self.labels(host)?,
+            annotations: pairs("annotation", &self.annotation)?,
             tty: self.tty,
             stdin_open: self.interactive,
-            auto_remove: self.rm,
-            restart: self.restart_policy()?,
-            stop_signal: self.stop_signal.clone(),
-            stop_timeout: self.stop_timeout.map(std::time::Duration::from_secs),
             platform: super::pull::platform(self.platform.as_deref())?,
             ..RunRequest::default()
         };
-        for text in &self.add_host {
-            let (name, address) = specs::host(text)?;
-            request.add_host(name, address);
-        }
+        self.streams()?;
+        self.storage.apply(&mut request, host)?;
+        self.network.apply(&mut request)?;
+        self.limits.apply(&mut request)?;
+        self.isolation.apply(&mut request, host)?;
+        // Log options may name labels and variables.
+        self.life.apply(&mut request, host)?;
         Ok(request)
+    }
+
+    /// The streams that `-a` names; `None` without that flag.
+    pub(super) fn streams(&self) -> Result<Option<Streams>, CliError> {
+        if self.attach.is_empty() {
+            return Ok(None);
+        }
+        let mut streams = Streams::default();
+        for name in &self.attach {
+            match name.to_ascii_lowercase().as_str() {
+                "stdin" => streams.input = true,
+                "stdout" => streams.output = true,
+                "stderr" => streams.errors = true,
+                _ => {
+                    return Err(CliError::usage(format!("invalid --attach `{name}`"))
+                        .hint("write stdin, stdout or stderr"));
+                }
+            }
+        }
+        Ok(Some(streams))
     }
 
     fn pull_policy(&self) -> Result<PullPolicy, CliError> {
         Ok(match self.pull.as_str() {
-            "missing" => PullPolicy::Missing,
+            "missing" | "" => PullPolicy::Missing,
             "always" => PullPolicy::Always,
             "never" => PullPolicy::Never,
             other => {
-                let message = format!("invalid --pull `{other}`: want missing, always or never");
-                return Err(CliError::usage(message));
+                return Err(CliError::usage(format!("invalid --pull `{other}`"))
+                    .hint("write missing, always or never"));
             }
         })
     }
@@ -191,86 +232,31 @@ impl ContainerArgs {
         Ok(env)
     }
 
-    fn mounts(&self, host: &Host) -> Result<Vec<MountRequest>, CliError> {
-        let volumes = self
-            .volume
-            .iter()
-            .map(|text| specs::volume(text, &host.cwd));
-        let tmpfs = self.tmpfs.iter().map(|text| specs::tmpfs(text));
-        let mounts: Vec<MountRequest> = volumes.chain(tmpfs).collect::<Result<_, _>>()?;
-        for (i, mount) in mounts.iter().enumerate() {
-            if mounts[..i].iter().any(|m| m.target == mount.target) {
-                let message = format!("two mounts have the target `{}`", mount.target);
-                return Err(CliError::usage(message));
-            }
+    fn labels(&self, host: &Host) -> Result<Vec<(String, String)>, CliError> {
+        let mut labels = Vec::new();
+        for file in &self.label_file {
+            labels.extend(specs::read_label_file(&host.cwd.join(file))?);
         }
-        Ok(mounts)
+        labels.extend(pairs("label", &self.label)?);
+        Ok(labels)
     }
+}
 
-    fn network(&self) -> Result<NetworkRequest, CliError> {
-        let special = |name: &str| match name {
-            "none" => Some(NetworkRequest::None),
-            "host" => Some(NetworkRequest::Host),
-            "bridge" | "default" => Some(NetworkRequest::Default),
-            name => name
-                .strip_prefix("container:")
-                .map(|c| NetworkRequest::Container(c.into())),
-        };
-        let named = self.network.iter().any(|name| special(name).is_none());
-        if !self.network_alias.is_empty() && !named {
-            return Err(
-                CliError::usage("--network-alias needs a network that has a name").hint(
-                    "make one with `shim network create NAME`, and join it with --network NAME",
-                ),
-            );
-        }
-        match self.network.as_slice() {
-            [] => Ok(NetworkRequest::Default),
-            [one] if special(one).is_some() => Ok(special(one).unwrap_or_default()),
-            several => {
-                if let Some(name) = several.iter().find(|n| special(n).is_some()) {
-                    let message = format!("network `{name}` cannot be combined with others");
-                    return Err(CliError::usage(message));
-                }
-                let attachment = |network: &String| NetworkAttachment {
-                    network: network.clone(),
-                    aliases: self.network_alias.clone(),
-                    address: None,
-                };
-                Ok(NetworkRequest::Named(
-                    several.iter().map(attachment).collect(),
-                ))
-            }
-        }
-    }
+/// Streams that a client is connected to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Streams {
+    pub(super) input: bool,
+    pub(super) output: bool,
+    pub(super) errors: bool,
+}
 
-    fn labels(&self) -> Result<Vec<(String, String)>, CliError> {
-        let label = |text: &String| match text.split_once('=').unwrap_or((text, "")) {
-            ("", _) => Err(CliError::usage(format!("label `{text}` has no name"))),
-            (name, value) => Ok((name.to_owned(), value.to_owned())),
-        };
-        self.label.iter().map(label).collect()
-    }
-
-    fn restart_policy(&self) -> Result<Option<model::RestartPolicy>, CliError> {
-        use model::RestartPolicy::{Always, No, OnFailure, UnlessStopped};
-        let Some(text) = self.restart.as_deref() else {
-            return Ok(None);
-        };
-        let policy = match text.split_once(':').unwrap_or((text, "")) {
-            ("no", "") => Some(No),
-            ("always", "") => Some(Always),
-            ("unless-stopped", "") => Some(UnlessStopped),
-            ("on-failure", "") => Some(OnFailure { max_retries: 0 }),
-            ("on-failure", n) => n.parse().ok().map(|max_retries| OnFailure { max_retries }),
-            _ => None,
-        };
-        if self.rm && !matches!(policy, Some(No) | None) {
-            return Err(CliError::usage("--rm and --restart exclude each other"));
+/// `NAME=VALUE` or `NAME`.
+fn pairs(what: &str, texts: &[String]) -> Result<Vec<(String, String)>, CliError> {
+    let pair = |text: &String| match text.split_once('=').unwrap_or((text, "")) {
+        ("", _) => {
+            Err(CliError::usage(format!("{what} `{text}` has no name")).hint("write NAME=VALUE"))
         }
-        policy.map(Some).ok_or_else(|| {
-            CliError::usage(format!("invalid --restart `{text}`"))
-                .hint("want no, always, unless-stopped, on-failure or on-failure:N")
-        })
-    }
+        (name, value) => Ok((name.to_owned(), value.to_owned())),
+    };
+    texts.iter().map(pair).collect()
 }

@@ -49,6 +49,12 @@ pub(crate) struct ExecFlags {
     /// Reads variables from a file, one NAME=VALUE a line.
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
+    /// Gives the process every capability.
+    #[arg(long)]
+    privileged: bool,
+    /// Keys that leave the process running, e.g. `ctrl-p,ctrl-q`.
+    #[arg(long, value_name = "KEYS")]
+    detach_keys: Option<String>,
 }
 
 pub(crate) fn run(args: &ExecArgs, host: &Host) -> Result<ExitCode, CliError> {
@@ -70,6 +76,7 @@ pub(super) fn execute(
             CliError::new(Kind::Failed, "standard input is not a terminal").hint("leave -t out"),
         );
     }
+    let keys = super::attach::detach_keys(flags.detach_keys.as_deref())?;
     let mut env = Vec::new();
     for file in &flags.env_file {
         env.extend(specs::read_env_file(
@@ -89,11 +96,13 @@ pub(super) fn execute(
         tty: flags.tty,
         stdin_open: flags.interactive,
         detach: flags.detach,
+        privileged: flags.privileged,
     };
     let Some(mut client) = engine.exec(record, &request)? else {
         return Ok(ExitCode::SUCCESS);
     };
     let options = runtime::attach::Options {
+        detach_keys: keys,
         tty: flags.tty,
         input: flags.interactive,
         input_once: true,

@@ -27,14 +27,32 @@ pub(crate) fn read_env_file(
     path: &Path,
     environment: &BTreeMap<String, String>,
 ) -> Result<Vec<(String, String)>, CliError> {
+    let mut out = Vec::new();
+    for line in lines(path, "env file", "sets no variable")? {
+        out.extend(variable(&line, environment)?);
+    }
+    Ok(out)
+}
+
+/// Reads docker's label-file: a `NAME=value` or a `NAME` a line.
+pub(crate) fn read_label_file(path: &Path) -> Result<Vec<(String, String)>, CliError> {
+    let label = |line: String| {
+        let (name, value) = line.split_once('=').unwrap_or((&line, ""));
+        (name.to_owned(), value.to_owned())
+    };
+    let lines = lines(path, "label file", "is no label")?;
+    Ok(lines.into_iter().map(label).collect())
+}
+
+/// Lines that are neither empty nor comments; each begins with a name.
+fn lines(path: &Path, what: &str, complaint: &str) -> Result<Vec<String>, CliError> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        CliError::new(
-            Kind::Failed,
-            format!("cannot read env file {}: {error}", path.display()),
-        )
+        let message = format!("cannot read {what} {}: {error}", path.display());
+        CliError::new(Kind::Usage, message)
     })?;
     let mut out = Vec::new();
-    for (number, line) in text.lines().enumerate() {
+    // Editors of another system begin with a mark and end lines with a return.
+    for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let line = line.trim_start();
         if line.is_empty() || line.starts_with('#') {
             continue;
@@ -42,12 +60,9 @@ pub(crate) fn read_env_file(
         let name = line.split('=').next().unwrap_or_default();
         if name.is_empty() || name.contains(char::is_whitespace) {
             let at = format!("{}:{}", path.display(), number + 1);
-            return Err(CliError::new(
-                Kind::Failed,
-                format!("{at}: `{line}` sets no variable"),
-            ));
+            return Err(CliError::usage(format!("{at}: `{line}` {complaint}")));
         }
-        out.extend(variable(line, environment)?);
+        out.push(line.to_owned());
     }
     Ok(out)
 }

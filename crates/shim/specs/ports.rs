@@ -47,6 +47,21 @@ pub(crate) fn ports(text: &str) -> Result<Vec<PublishedPort>, CliError> {
     Ok(container.into_iter().enumerate().map(port).collect())
 }
 
+/// Reads one `--expose`: a port or a range, and its protocol.
+pub(crate) fn expose(text: &str) -> Result<Vec<(u16, Transport)>, CliError> {
+    let bad = || {
+        CliError::usage(format!("invalid --expose `{text}`"))
+            .hint("write PORT[-PORT][/tcp|/udp], e.g. 80, 53/udp or 8000-8010")
+    };
+    let (ports, transport) = match text.split_once('/').unwrap_or((text, "tcp")) {
+        (ports, "tcp") => (ports, Transport::Tcp),
+        (ports, "udp") => (ports, Transport::Udp),
+        _ => return Err(bad()),
+    };
+    let ports = range(ports).ok_or_else(bad)?;
+    Ok(ports.into_iter().map(|port| (port, transport)).collect())
+}
+
 /// `ip:port`, `ip:`, `[v6]:port` or `port`.
 fn split_host(host: &str) -> Result<(Option<IpAddr>, Option<&str>), String> {
     let (ip, port) = match host.rsplit_once(':') {
@@ -105,6 +120,18 @@ mod tests {
             "9-8",
         ] {
             assert_eq!(show(bad), "error", "{bad}");
+        }
+    }
+
+    #[test]
+    fn exposed_ports() {
+        assert_eq!(expose("53/udp").unwrap(), [(53, Transport::Udp)]);
+        assert_eq!(
+            expose("8-9").unwrap(),
+            [(8, Transport::Tcp), (9, Transport::Tcp)]
+        );
+        for bad in ["", "0", "a", "9-8", "80/sctp", "1:2"] {
+            assert!(expose(bad).is_err(), "{bad}");
         }
     }
 }

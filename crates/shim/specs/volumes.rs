@@ -2,15 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::{MountRequest, MountSource};
+use engine::{MountRequest, MountSource, VolumesFrom};
+use model::container::{MountOptions, Propagation, Recursion};
 
+use super::mount::{check_target, mode};
 use crate::error::CliError;
 
 /// Reads one `-v`. Relative sources start at `cwd`, as with `./data:/data`.
 pub(crate) fn volume(text: &str, cwd: &Path) -> Result<MountRequest, CliError> {
     let bad = |why: &str| {
         CliError::usage(format!("invalid volume `{text}`: {why}"))
-            .hint("write [NAME_OR_PATH:]TARGET[:ro], e.g. ./data:/data or cache:/cache:ro")
+            .hint("write [NAME_OR_PATH:]TARGET[:OPTIONS], e.g. ./data:/data or cache:/cache:ro")
     };
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, options) = match parts.as_slice() {
@@ -19,26 +21,19 @@ pub(crate) fn volume(text: &str, cwd: &Path) -> Result<MountRequest, CliError> {
         [source, target, options] => (Some(*source), *target, *options),
         _ => return Err(bad("too many colons")),
     };
-    if !target.starts_with('/') {
-        return Err(bad("the target must be an absolute path"));
-    }
-    if target.trim_end_matches('/').is_empty() {
-        return Err(bad("the target cannot be `/`"));
-    }
-    let (mut read_only, mut copy_up) = (false, true);
+    check_target(target).map_err(|why| bad(&why))?;
+    let mut chosen = Options {
+        copy_up: true,
+        ..Options::default()
+    };
     for option in options.split(',').filter(|o| !o.is_empty()) {
-        match option {
-            "ro" => read_only = true,
-            "rw" => read_only = false,
-            "nocopy" => copy_up = false,
-            // There is no SELinux relabelling to do where labels are not in force.
-            "z" | "Z" => {}
-            "rprivate" | "private" => {}
-            other => return Err(bad(&format!("option `{other}` is not supported"))),
-        }
+        chosen.take(option).map_err(|why| bad(&why))?;
     }
     let source = match source {
-        None => MountSource::anonymous(),
+        None => MountSource::Anonymous {
+            copy_up: chosen.copy_up,
+            kept: None,
+        },
         Some("") => return Err(bad("the source is empty")),
         Some(path) if path.starts_with(['/', '.']) => MountSource::Bind {
             path: absolute(path, cwd),
@@ -51,17 +46,86 @@ pub(crate) fn volume(text: &str, cwd: &Path) -> Result<MountRequest, CliError> {
         Some(name) => MountSource::Volume {
             name: name.into(),
             labels: Vec::new(),
-            copy_up,
+            copy_up: chosen.copy_up,
         },
     };
+    let bind_only = chosen.propagates || chosen.mount.recursive != Recursion::Enabled;
+    if bind_only && !matches!(source, MountSource::Bind { .. }) {
+        return Err(bad("propagation is a matter of host paths"));
+    }
+    if !chosen.copy_up && matches!(source, MountSource::Bind { .. }) {
+        return Err(bad("`nocopy` is a matter of volumes"));
+    }
     Ok(MountRequest {
         target: target.into(),
         source,
-        read_only,
+        read_only: chosen.read_only,
+        options: chosen.mount,
     })
 }
 
-fn absolute(path: &str, cwd: &Path) -> PathBuf {
+/// What stands behind the second colon.
+#[derive(Default)]
+struct Options {
+    read_only: bool,
+    copy_up: bool,
+    propagates: bool,
+    mount: MountOptions,
+}
+
+impl Options {
+    fn take(&mut self, option: &str) -> Result<(), String> {
+        match option {
+            "ro" => self.read_only = true,
+            "rw" => self.read_only = false,
+            "nocopy" => self.copy_up = false,
+            "copy" => self.copy_up = true,
+            // There is no SELinux relabelling to do where labels are not in force, and
+            // consistency is a matter of docker's desktops: as docker, nothing.
+            "z" | "Z" | "consistent" | "cached" | "delegated" | "default" => {}
+            "U" => self.mount.chown = true,
+            "rbind" => self.mount.recursive = Recursion::Enabled,
+            "bind" => self.mount.recursive = Recursion::Disabled,
+            "exec" | "noexec" => self.mount.no_exec = Some(option == "noexec"),
+            "suid" | "nosuid" => self.mount.no_suid = Some(option == "nosuid"),
+            "dev" | "nodev" => self.mount.no_dev = Some(option == "nodev"),
+            "O" | "idmap" => {
+                return Err(format!("podman's option `{option}` is not supported"));
+            }
+            word => match Propagation::from_word(word) {
+                Some(propagation) => {
+                    self.propagates = true;
+                    self.mount.propagation = propagation;
+                }
+                None => return Err(format!("option `{word}` is not supported")),
+            },
+        }
+        Ok(())
+    }
+}
+
+/// Reads one `--volumes-from CONTAINER[:ro|rw|z|Z]`.
+pub(crate) fn volumes_from(text: &str) -> Result<VolumesFrom, CliError> {
+    let (container, mode) = text.split_once(':').unwrap_or((text, ""));
+    let read_only = match mode {
+        "" | "z" | "Z" => None,
+        "ro" => Some(true),
+        "rw" => Some(false),
+        _ => {
+            return Err(CliError::usage(format!("invalid --volumes-from `{text}`"))
+                .hint("write CONTAINER, CONTAINER:ro or CONTAINER:rw"));
+        }
+    };
+    match container.is_empty() {
+        true => Err(CliError::usage("--volumes-from names no container")),
+        false => Ok(VolumesFrom {
+            container: container.to_owned(),
+            read_only,
+        }),
+    }
+}
+
+pub(super) fn absolute(path: &str, cwd: &Path) -> PathBuf {
     // Normalised without touching the disk: `..` after a link means the link's parent,
     // as a shell's `cd` has it.
     let mut out = PathBuf::new();
@@ -77,34 +141,51 @@ fn absolute(path: &str, cwd: &Path) -> PathBuf {
     out
 }
 
+/// Words that a tmpfs itself understands (kernel: Documentation/filesystems/tmpfs.rst).
+const TMPFS_WORDS: [&str; 6] = ["uid", "gid", "nr_inodes", "nr_blocks", "mpol", "huge"];
+
 /// Reads one `--tmpfs`.
 pub(crate) fn tmpfs(text: &str) -> Result<MountRequest, CliError> {
-    let bad = |why: String| CliError::usage(format!("invalid tmpfs `{text}`: {why}"));
+    let bad = |why: String| {
+        CliError::usage(format!("invalid tmpfs `{text}`: {why}"))
+            .hint("write TARGET[:OPTIONS], e.g. /run:size=64m,mode=0700,exec")
+    };
     let (target, options) = text.split_once(':').unwrap_or((text, ""));
-    if !target.starts_with('/') {
-        return Err(bad("the target must be an absolute path".into()));
-    }
-    let (mut size, mut mode, mut read_only) = (None, None, false);
+    check_target(target).map_err(bad)?;
+    let (mut size, mut bits, mut read_only) = (None, None, false);
+    let mut mount = MountOptions::default();
     for option in options.split(',').filter(|o| !o.is_empty()) {
         match option.split_once('=') {
+            // The kernel knows percentages of the machine's memory, too.
+            Some(("size", value)) if value.ends_with('%') => {
+                mount.data.push(("size".to_owned(), value.to_owned()));
+            }
             Some(("size", value)) => {
                 let parsed = model::units::parse_size(value);
                 size = Some(parsed.map_err(|e| bad(e.to_string()))?);
             }
-            Some(("mode", value)) => {
-                let parsed = u32::from_str_radix(value, 8).ok().filter(|m| *m <= 0o7777);
-                mode = Some(parsed.ok_or_else(|| bad(format!("`{value}` is not a mode")))?);
+            Some(("mode", value)) => bits = Some(mode(value).map_err(bad)?),
+            Some((word, value)) if TMPFS_WORDS.contains(&word) && !value.is_empty() => {
+                mount.data.push((word.to_owned(), value.to_owned()));
             }
-            None if option == "ro" => read_only = true,
-            // The kernel's defaults for our mounts already.
-            None if matches!(option, "rw" | "nosuid" | "nodev" | "noexec") => {}
+            None => match option {
+                "ro" => read_only = true,
+                "rw" => read_only = false,
+                "exec" | "noexec" => mount.no_exec = Some(option == "noexec"),
+                "suid" | "nosuid" => mount.no_suid = Some(option == "nosuid"),
+                "dev" | "nodev" => mount.no_dev = Some(option == "nodev"),
+                "tmpcopyup" => mount.copy_up = true,
+                "notmpcopyup" => mount.copy_up = false,
+                _ => return Err(bad(format!("option `{option}` is not supported"))),
+            },
             _ => return Err(bad(format!("option `{option}` is not supported"))),
         }
     }
     Ok(MountRequest {
         target: target.into(),
-        source: MountSource::Tmpfs { size, mode },
+        source: MountSource::Tmpfs { size, mode: bits },
         read_only,
+        options: mount,
     })
 }
 
@@ -134,6 +215,9 @@ mod tests {
             "x:/",
             "x:/b:huh",
             "a:/b:ro:x",
+            "x:/b:rshared",
+            "/x:/b:nocopy",
+            "/x:/../b",
         ] {
             assert!(source(bad).is_err(), "{bad}");
         }
@@ -149,6 +233,8 @@ mod tests {
                 mode: Some(0o700)
             }
         );
-        assert!(tmpfs("run").is_err() && tmpfs("/x:size=z").is_err() && tmpfs("/x:uid=1").is_err());
+        assert!(
+            tmpfs("run").is_err() && tmpfs("/x:size=z").is_err() && tmpfs("/x:colour=red").is_err()
+        );
     }
 }

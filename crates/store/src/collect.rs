@@ -76,8 +76,10 @@ impl Store {
         for container in containers {
             kept.insert(container.image.id);
             kept.insert(container.image.digest);
-            kept.extend(crate::layers::chain_ids(&container.layers));
-            kept.extend(container.layers);
+            for layers in container.mounted.into_iter().chain([container.layers]) {
+                kept.extend(crate::layers::chain_ids(&layers));
+                kept.extend(layers);
+            }
         }
         for (_, value) in self.build_cache().list()? {
             mentioned(&value, &mut kept);

@@ -43,6 +43,9 @@ pub struct ContainerRecord {
     pub image: ContainerImage,
     /// Diff ids of its layers, lowest first: kept as long as the container is.
     pub layers: Vec<Digest>,
+    /// Diff ids of the images that it mounts, lowest first: kept as long, too.
+    #[serde(default)]
+    pub mounted: Vec<Vec<Digest>>,
     /// Program and arguments, for display.
     pub command: Vec<String>,
     /// What docker calls its `Config`: the image's, with what the request changed.

@@ -105,6 +105,7 @@ fn record(bench: &Bench, image: &Image, name: &str, durable: bool) -> ContainerR
             digest: image.digest.clone(),
         },
         layers: image.layers.clone(),
+        mounted: Vec::new(),
         command: vec!["true".into()],
         config: Default::default(),
         labels: BTreeMap::new(),

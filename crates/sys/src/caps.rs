@@ -96,6 +96,12 @@ impl Set {
         Self(self.0 | other.0)
     }
 
+    /// What is in it and not in the other.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// What is in both.
     #[must_use]
     pub fn intersection(self, other: Self) -> Self {

@@ -3,6 +3,7 @@
 //! Scalars are typed as go-yaml v3 types them, because that is what the files were
 //! written against: YAML 1.2's booleans, but `0440` is octal and `1_000` a number.
 
+mod json;
 mod parse;
 mod scalar;
 
@@ -10,6 +11,7 @@ use std::collections::HashMap;
 
 use text::Span;
 
+pub use json::yaml_value;
 pub(crate) use parse::parse;
 pub(crate) use scalar::needs_quotes;
 

@@ -513,6 +513,8 @@ volumes: { data: }
             mounts: Vec::new(),
             network: model::NetworkMode::None,
             remove_arguments: Vec::new(),
+            isolation: Default::default(),
+            device_edits: Default::default(),
         };
         let asked = crate::RunRequest {
             argv: vec!["x".into()],
@@ -530,6 +532,7 @@ volumes: { data: }
                 digest,
             },
             layers: Vec::new(),
+            mounted: Vec::new(),
             command: Vec::new(),
             config: Default::default(),
             labels: [(labels::SERVICE.to_owned(), service.to_owned())].into(),

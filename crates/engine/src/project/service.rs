@@ -1,6 +1,7 @@
 //! From a service of a compose file to a container to make.
 
 use compose::{Health, HealthTest, Port, Project, Service, ServiceNetwork, VolumeKind};
+use model::container::MountOptions;
 use model::image::{ImageConfig, ImageHealth};
 use model::{ContainerPlan, HealthCheck, MountKind, PublishedPort};
 use text::Diagnostic;
@@ -103,6 +104,7 @@ pub(super) fn keep_volumes(
                 request.mounts.push(MountRequest {
                     target: mount.target.clone(),
                     read_only: false,
+                    options: MountOptions::default(),
                     source: MountSource::Anonymous {
                         copy_up: true,
                         kept: Some(name.clone()),
@@ -118,6 +120,7 @@ fn mounts(project: &Project, service: &Service) -> Vec<MountRequest> {
     let volumes = service.volumes.iter().map(|mount| MountRequest {
         target: mount.target.clone(),
         read_only: mount.read_only,
+        options: MountOptions::default(),
         source: match &mount.kind {
             VolumeKind::Named { volume, copy_up } => MountSource::Volume {
                 name: project
@@ -147,6 +150,7 @@ fn mounts(project: &Project, service: &Service) -> Vec<MountRequest> {
     let tmpfs = service.tmpfs.iter().map(|mount| MountRequest {
         target: mount.target.clone(),
         read_only: mount.read_only,
+        options: MountOptions::default(),
         source: MountSource::Tmpfs {
             size: mount.size,
             mode: mount.mode,
@@ -191,6 +195,7 @@ fn network(project: &Project, service: &Service) -> NetworkRequest {
                     network: network.map_or_else(|| attachment.network.clone(), |n| n.name.clone()),
                     aliases,
                     address: attachment.ipv4_address,
+                    mac: None,
                 }
             };
             NetworkRequest::Named(list.iter().map(attachment).collect())
