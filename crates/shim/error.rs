@@ -5,6 +5,8 @@ use std::error::Error as StdError;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
+use crate::terminal;
+
 /// What kind of failure it is; decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -109,7 +111,7 @@ impl CliError {
     /// Writes it to standard error.
     pub(crate) fn report(&self) -> ExitCode {
         match &self.rendered {
-            Some(text) => line(text.trim_end()),
+            Some(text) => write_line(&terminal::coloured(text.trim_end())),
             None => line(&format!("error: {}", self.chain.join(": "))),
         }
         for hint in &self.hints {
@@ -132,8 +134,13 @@ pub(crate) fn warn_of_damage(error: &(dyn StdError + 'static), hint: Option<Stri
     }
 }
 
-/// One line to standard error; a closed one is no reason to fail again.
+/// One line to standard error, whatever it names made harmless.
 fn line(text: &str) {
+    write_line(&terminal::message(text));
+}
+
+/// A closed standard error is no reason to fail again.
+fn write_line(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "{text}");
 }

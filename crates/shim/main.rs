@@ -8,6 +8,7 @@ mod format;
 mod host;
 mod render;
 mod specs;
+mod terminal;
 mod view;
 
 use std::process::ExitCode;

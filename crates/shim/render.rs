@@ -7,6 +7,8 @@ use std::sync::Mutex;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use model::event::{Event, EventSink};
 
+use crate::terminal;
+
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
@@ -51,7 +53,12 @@ impl Renderer {
         }
     }
 
+    /// A message; whatever it names is made harmless.
     fn line(&self, text: &str) {
+        self.show(&terminal::message(text));
+    }
+
+    fn show(&self, text: &str) {
         // A closed standard error is no reason to end the work.
         match self.style {
             Style::Bars => drop(self.bars.println(text)),
@@ -65,8 +72,8 @@ impl Renderer {
             let style = ProgressStyle::with_template(template)
                 .unwrap_or_else(|_| ProgressStyle::default_spinner());
             let bar = self.bars.add(ProgressBar::new_spinner().with_style(style));
-            bar.set_prefix(id.clone());
-            bar.set_message(action.clone());
+            bar.set_prefix(terminal::message(&id).into_owned());
+            bar.set_message(terminal::message(&action).into_owned());
             bar.enable_steady_tick(std::time::Duration::from_millis(120));
             bar
         });
@@ -83,6 +90,7 @@ impl Renderer {
         }) = self.lock().get(id)
         {
             let size = model::units::format_size;
+            let action = terminal::message(action);
             bar.set_message(match total {
                 Some(total) => format!("{action} {} of {}", size(done), size(total)),
                 None => format!("{action} {}", size(done)),
@@ -98,7 +106,7 @@ impl Renderer {
                     ProgressStyle::with_template("  {prefix} {msg}")
                         .unwrap_or_else(|_| ProgressStyle::default_spinner()),
                 );
-                bar.finish_with_message(outcome.to_owned());
+                bar.finish_with_message(terminal::message(outcome).into_owned());
             }
             None => self.line(&format!("{id} {outcome}")),
         }
@@ -122,8 +130,9 @@ impl EventSink for Renderer {
                 self.ended(&id, &outcome);
             }
             (_, Event::Output { id: _, text }) => {
-                text.lines()
-                    .for_each(|line| self.line(&format!("  {line}")));
+                for line in text.lines() {
+                    self.show(&format!("  {}", terminal::step_output(line)));
+                }
             }
         }
     }

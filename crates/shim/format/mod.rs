@@ -86,9 +86,9 @@ impl Format {
             }
             Self::Table(template) => {
                 let mut table = Table::default();
-                table.row([heading(template, headings)]);
+                table.made(&heading(template, headings));
                 for row in rows {
-                    table.row([eval::render(template, row)?]);
+                    table.made(&eval::render(template, row)?);
                 }
                 out = table.finish();
             }

@@ -4,6 +4,8 @@ use std::io::Write;
 
 use tabwriter::TabWriter;
 
+use crate::terminal;
+
 /// Rows of cells.
 #[derive(Default)]
 pub(crate) struct Table {
@@ -26,9 +28,15 @@ impl Table {
     {
         let cells: Vec<_> = cells
             .into_iter()
-            .map(|c| c.as_ref().replace('\n', " "))
+            .map(|c| terminal::value(c.as_ref()).replace('\n', " "))
             .collect();
         self.text.push_str(&cells.join("\t"));
+        self.text.push('\n');
+    }
+
+    /// Adds one row that a template made, which has escaped its values itself.
+    pub(crate) fn made(&mut self, row: &str) {
+        self.text.push_str(&row.replace('\n', " "));
         self.text.push('\n');
     }
 
