@@ -171,6 +171,16 @@ impl Shim {
         command
     }
 
+    /// Runs another program as the caller, outside of any container.
+    pub(crate) fn outside(&self, program: &Path, args: &[&str]) -> Outcome {
+        let program = program.to_str().unwrap();
+        let mut command = match &self.user {
+            Some(user) => user.command(program),
+            None => Command::new(program),
+        };
+        Outcome::of(command.args(args), program, b"")
+    }
+
     /// Runs `shim ARGS` without standard input.
     pub(crate) fn run(&self, args: &[&str]) -> Outcome {
         self.run_with(args, b"")

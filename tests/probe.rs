@@ -1,0 +1,169 @@
+//! What a process in a container sees and may do, in full: a program inside prints it, and
+//! `tests/probe/golden.txt` says what it should be, for `run` and `exec`, as root and as a
+//! plain user.
+//!
+//! A line of that file holds for all four, unless words in brackets before it say for which:
+//! `[exec user] umask: 022`. So what is the same everywhere stands there once, and what is
+//! not stands out. With `SHIM_PROBE_DIR` set, what was found is written there, too.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that panics has failed, which is meant"
+)]
+
+mod kit;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use kit::bases::source;
+use kit::{Shim, run};
+
+/// The probe, compiled once.
+fn probe() -> &'static Path {
+    static PROBE: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    let (_, path) = PROBE.get_or_init(|| {
+        let directory = tempfile::Builder::new()
+            .prefix("shim-probe-")
+            .tempdir()
+            .unwrap();
+        let path = directory.path().join("probe");
+        let code = source("tests/probe/probe.c");
+        let flags = ["-static", "-O1", "-Wall", "-o", path.to_str().unwrap()];
+        run("gcc", &[&flags[..], &[code.to_str().unwrap()]].concat());
+        (directory, path)
+    });
+    path
+}
+
+/// An image with the probe and a handful of accounts in it, and nothing else.
+fn load(shim: &Shim) {
+    shim.write("image/probe", std::fs::read(probe()).unwrap());
+    let accounts = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n";
+    shim.write("image/etc/passwd", accounts);
+    shim.write(
+        "image/etc/group",
+        "root:x:0:\nwheel:x:10:root\napp:x:1001:\ndata:x:33:app\n",
+    );
+    let image = shim.path("image").display().to_string();
+    std::fs::create_dir(shim.path("image/tmp")).unwrap();
+    run("chmod", &["0755", &format!("{image}/probe")]);
+    run("chmod", &["1777", &format!("{image}/tmp")]);
+    let tar = shim.path("image.tar").display().to_string();
+    let owners = ["--owner=0", "--group=0", "--numeric-owner"];
+    run(
+        "tar",
+        &[&["-C", &image, "-cf", &tar], &owners[..], &["."]].concat(),
+    );
+    let path = "ENV PATH=/";
+    shim.ok(&["import", "-c", path, &tar, "probe:latest"]);
+}
+
+/// What the host has, as the caller sees it: the words that the probe compares with.
+fn reference(shim: &Shim) -> Vec<String> {
+    let place = shim.write("reference", std::fs::read(probe()).unwrap());
+    run("chmod", &["0755", place.to_str().unwrap()]);
+    let words = shim.outside(&place, &["reference"]).succeeded();
+    words.lines().map(str::to_owned).collect()
+}
+
+/// The probe's lines from `shim ARGS… REFERENCE…`.
+fn ask(shim: &Shim, args: &[&str]) -> Vec<String> {
+    let words = reference(shim);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let text = shim.ok(&[args, &words].concat());
+    text.lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect()
+}
+
+/// The lines of the golden file that hold for all of these words.
+fn golden(words: &[&str]) -> Vec<String> {
+    let text = std::fs::read_to_string(source("tests/probe/golden.txt")).unwrap();
+    let lines = text
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty());
+    let meant = |line: &str| match line
+        .strip_prefix('[')
+        .and_then(|line| line.split_once("] "))
+    {
+        None => Some(line.to_owned()),
+        Some((tags, rest)) => {
+            let fits = tags.split(' ').all(|tag| words.contains(&tag));
+            fits.then(|| rest.to_owned())
+        }
+    };
+    lines.filter_map(meant).collect()
+}
+
+fn record(found: &[String], words: &[&str]) {
+    if let Some(directory) = std::env::var_os("SHIM_PROBE_DIR") {
+        let name = format!("{}.txt", words.join("-"));
+        std::fs::write(Path::new(&directory).join(name), found.join("\n") + "\n").unwrap();
+    }
+}
+
+#[track_caller]
+fn compare(found: &[String], words: &[&str]) {
+    let golden = golden(words);
+    let (is, should): (BTreeSet<_>, BTreeSet<_>) =
+        (found.iter().collect(), golden.iter().collect());
+    let wrong: Vec<_> = is.difference(&should).collect();
+    let missing: Vec<_> = should.difference(&is).collect();
+    assert!(
+        wrong.is_empty() && missing.is_empty(),
+        "{words:?}\nfound: {wrong:#?}\nshould be: {missing:#?}"
+    );
+}
+
+fn user_word(shim: &Shim) -> &'static str {
+    if shim.rootless() { "user" } else { "root" }
+}
+
+as_root_and_user! {
+    fn run_and_exec_show_the_golden_file(shim: &Shim) {
+        load(shim);
+        let who = user_word(shim);
+        let flags = ["--network", "none"];
+        let ran = ask(shim, &[&["run", "--rm"], &flags[..], &["probe", "/probe"]].concat());
+        shim.ok(&[&["run", "-d", "--name", "p"], &flags[..], &["probe", "/probe", "wait"]].concat());
+        let executed = ask(shim, &["exec", "p", "/probe"]);
+        record(&ran, &["run", who]);
+        record(&executed, &["exec", who]);
+        compare(&ran, &["run", who]);
+        compare(&executed, &["exec", who]);
+    }
+
+    fn another_user_has_no_capability(shim: &Shim) {
+        load(shim);
+        let none = ["--network", "none"];
+        let seen = |args: &[&str]| {
+            let lines = ask(shim, args);
+            let kept = |line: &&String| line.starts_with("user:") || line.starts_with("status Cap");
+            lines.iter().filter(kept).cloned().collect::<Vec<_>>().join("\n")
+        };
+        let sets = "status CapInh: 0000000000000000\nstatus CapPrm: 0000000000000000\n\
+                    status CapEff: 0000000000000000\nstatus CapBnd: 00000000800405fb\n\
+                    status CapAmb: 0000000000000000";
+        shim.ok(&[&["run", "-d", "--name", "p"], &none[..], &["probe", "/probe", "wait"]].concat());
+        for (user, is) in [
+            ("app", "1000:1001 groups 33 1001"),
+            ("1000:33", "1000:33 groups 33"),
+            ("4242", "4242:0 groups 0"),
+            ("app:wheel", "1000:10 groups 10"),
+        ] {
+            let flags = ["run", "--rm", "-u", user];
+            let ran = seen(&[&flags[..], &none, &["probe", "/probe"]].concat());
+            assert_eq!(ran, format!("user: {is}\n{sets}"), "run -u {user}");
+            let executed = seen(&["exec", "-u", user, "p", "/probe"]);
+            assert_eq!(executed, ran, "exec -u {user}");
+        }
+        for user in ["nobody", "app:none", "4294967296", "-1", "1000:4294967296", "app:99999999999"] {
+            let run = [&["run", "--rm", &format!("-u={user}")], &none[..], &["probe", "/probe", "wait"]];
+            shim.run(&run.concat()).failed(&["unable to find"]);
+            let exec = ["exec", &format!("-u={user}"), "p", "/probe", "wait"];
+            shim.run(&exec).failed(&["unable to find"]);
+        }
+    }
+}
