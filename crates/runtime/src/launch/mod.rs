@@ -142,6 +142,10 @@ impl<'a> Setup<'a> {
         let (network, (mut root, terminals), place) = (network?, root?, place?);
         mount_etc(&mut root, plan, &network, rootless)?;
         let user = identity::resolve(&root, &plan.process.user)?;
+        let nested = Nested::of_plan(plan, &user)?;
+        if let Some(nested) = &nested {
+            nested.give_to_root(&root, plan)?;
+        }
         Ok(Self {
             plan,
             rootless,
@@ -149,7 +153,7 @@ impl<'a> Setup<'a> {
             terminals,
             network,
             place,
-            nested: Nested::of_plan(plan, &user)?,
+            nested,
             user,
         })
     }

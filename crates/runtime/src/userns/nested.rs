@@ -5,12 +5,26 @@
 //! process joins it last of all, right before it becomes the user.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use model::ContainerPlan;
 use model::container::{IdMap, Ids, ProcessRef};
+use rustix::fs::{AtFlags, Gid, OFlags, Uid};
 use sys::ns::Kind;
 
 use crate::identity::User;
+use crate::rootfs::Root;
+
+/// What we make in every container, from its root; the root itself is what overlay takes
+/// from the upper directory.
+const OURS: [&str; 6] = [
+    ".",
+    "dev",
+    "dev/shm",
+    "etc/hosts",
+    "etc/hostname",
+    "etc/resolv.conf",
+];
 
 /// A namespace to join.
 #[derive(Debug)]
@@ -77,6 +91,35 @@ impl Nested {
     fn make(ids: Ids) -> Result<Self, NestedError> {
         let namespace = sys::userns::make(&ids.users.to_string(), &ids.groups.to_string())?;
         Ok(Self { namespace, ids })
+    }
+
+    /// Gives what we have made to the container's root, which is somebody else than us: its
+    /// user would else own it, and could change what root alone may.
+    pub(crate) fn give_to_root(&self, root: &Root, plan: &ContainerPlan) -> sys::Result<()> {
+        let (Some(uid), Some(gid)) = (self.ids.users.outside(0), self.ids.groups.outside(0)) else {
+            return Ok(());
+        };
+        for path in OURS {
+            if plan
+                .mounts
+                .iter()
+                .any(|m| m.target.trim_matches('/') == path)
+            {
+                continue;
+            }
+            let Ok(fd) = root.open(Path::new(path), OFlags::PATH) else {
+                continue;
+            };
+            let owner = rustix::fs::fstat(&fd).map(|stat| stat.st_uid);
+            if owner != Ok(0) {
+                continue;
+            }
+            let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+            let here = AtFlags::EMPTY_PATH;
+            rustix::fs::chownat(&fd, "", Some(uid), Some(gid), here)
+                .map_err(|errno| sys::Error::new("change the owner of", path, errno))?;
+        }
+        Ok(())
     }
 
     /// What a user id inside is in the shared namespace.
