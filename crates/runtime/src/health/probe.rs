@@ -25,6 +25,9 @@ use crate::supervise::record;
 const OUTPUT: usize = 4096;
 /// How much longer than the timeout the fork itself may take.
 const LATE: Duration = Duration::from_secs(2);
+/// How often the processes of a check are looked for that was killed; each look finds
+/// those that were started since the last one.
+const ROUNDS: u32 = 20;
 const KILL: i32 = 9;
 
 /// A running probe.
@@ -127,10 +130,7 @@ impl Probe {
         self.read_output();
         let timed_out = code != 0 && now.saturating_sub(self.began) >= self.timeout;
         let (exit_code, output) = match timed_out {
-            true => (
-                -1,
-                format!("no answer within {} ms", self.timeout.as_millis()),
-            ),
+            true => (-1, self.exceeded()),
             false => (code, String::from_utf8_lossy(&self.output).into_owned()),
         };
         HealthProbe {
@@ -139,6 +139,14 @@ impl Probe {
             exit_code,
             output,
         }
+    }
+
+    /// Docker's words, and what the check had said by then.
+    fn exceeded(&self) -> String {
+        let said = String::from_utf8_lossy(&self.output);
+        let colon = if said.is_empty() { "" } else { ": " };
+        let timeout = model::units::format_duration(self.timeout);
+        format!("Health check exceeded timeout ({timeout}){colon}{said}")
     }
 
     /// Kills it; it is reaped with the other children.
@@ -185,12 +193,50 @@ fn execute(
     let ended = rustix::event::poll(&mut fds, Some(&clock::timespec(timeout)));
     if !matches!(ended, Ok(1)) {
         let _ = sys::process::pidfd_signal(&child.pidfd, KILL);
+        // The check began a session: what it started is in there, unless it went away on
+        // purpose.
+        end_session(child.pid);
     }
     let pid = Pid::from_raw(child.pid).expect("a child's number is not zero");
     match rustix::process::waitpid(Some(pid), WaitOptions::empty()) {
         Ok(Some((_, status))) => Ok(exit_code(status)),
         Ok(None) | Err(_) => Ok(255),
     }
+}
+
+/// Kills all processes of a session, those as well that are just being started.
+fn end_session(session: i32) {
+    for _ in 0..ROUNDS {
+        let members = members(session);
+        if members.is_empty() {
+            return;
+        }
+        for pid in members {
+            // Its number may be another process's by now.
+            if let Ok(Some(pidfd)) = sys::process::pidfd_open(pid)
+                && is_member(pid, session)
+            {
+                let _ = sys::process::pidfd_signal(&pidfd, KILL);
+            }
+        }
+    }
+}
+
+fn members(session: i32) -> Vec<i32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| is_member(*pid, session))
+        .collect()
+}
+
+/// Whether a process lives and is of this session (proc_pid_stat(5), fields 3 and 6).
+fn is_member(pid: i32, session: i32) -> bool {
+    let stat = sys::process::read_proc(&format!("{pid}/stat")).unwrap_or_default();
+    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    let mut fields = fields.split(' ');
+    let lives = !matches!(fields.next(), None | Some("Z" | "X"));
+    lives && fields.nth(2).and_then(|field| field.parse().ok()) == Some(session)
 }
 
 /// Reading end, which does not block, and writing end, which does.
