@@ -48,11 +48,9 @@ const LAYERS: [(&str, &[&str]); 12] = [
 ];
 
 /// Foreign crates that only one crate of ours may name.
-const DOORS: [(&str, &[&str]); 12] = [
+const DOORS: [(&str, &[&str]); 10] = [
     ("reqwest", &["registry"]),
     ("libcontainer", &["runtime"]),
-    ("nix", &["runtime"]),
-    ("oci-spec", &["runtime"]),
     ("tar", &["store"]),
     ("flate2", &["store"]),
     ("ruzstd", &["store"]),

@@ -2,7 +2,7 @@
 //! image documents, container and network plans, events.
 //!
 //! Plain data only. This crate performs no I/O, knows no async runtime and shows
-//! none of libcontainer's or reqwest's types.
+//! none of reqwest's or another library's types.
 
 pub mod container;
 pub mod device;

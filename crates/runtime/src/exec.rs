@@ -1,5 +1,4 @@
-//! Another process in a running container, without libcontainer: join its namespaces,
-//! fork, confine, execute.
+//! Another process in a running container: join its namespaces, fork, confine, execute.
 
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,7 +1,6 @@
 //! A container plan becomes a supervised process that one can attach to, execute in, stop.
 //!
-//! The only crate that names libcontainer. It knows nothing of images, of compose files
-//! or of the store: a [`model::ContainerPlan`] is all it is told.
+//! It knows nothing of images, of compose files or of the store: a [`model::ContainerPlan`] is all it is told.
 //!
 //! | module | what it does |
 //! | --- | --- |

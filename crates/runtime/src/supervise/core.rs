@@ -60,7 +60,7 @@ pub(crate) struct Supervisor {
     pub(crate) term: UnixStream,
     /// When the memory that only the start needed is given back.
     pub(crate) trim_at: Option<Moment>,
-    /// Executed anew since the start: without libcontainer's memory.
+    /// Executed anew since the start: without the memory that it took.
     pub(crate) small: bool,
     chunk: Vec<u8>,
 }

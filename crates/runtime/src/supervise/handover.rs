@@ -1,6 +1,6 @@
 //! What a supervisor hands to itself when it executes its own program anew.
 //!
-//! The start of a container needs libcontainer and its heap, its watching does not: a
+//! The start of a container touches memory that its watching does not need: a
 //! supervisor whose container has settled executes itself, same process number, same
 //! descriptors, to get rid of that memory. The state travels in a sealed memory file.
 
