@@ -28,6 +28,9 @@ impl Engine {
         request: &RunRequest,
         events: &dyn EventSink,
     ) -> Result<ContainerRecord> {
+        let mut request = request.clone();
+        self.settle_limits(&mut request.limits, events)?;
+        let request = &request;
         // From the first look for the image on: its layers must still be there at the end.
         let _shared = self.store.share()?;
         let image = self.image(

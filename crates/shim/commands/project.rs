@@ -38,15 +38,39 @@ pub(crate) fn load_for(
     host: &Host,
     services: &[String],
 ) -> Result<Project, CliError> {
+    load_with(args, host, services, &engine::project::unsupported)
+}
+
+/// The same before services are started: what of their limits this machine cannot enforce
+/// is said as well.
+pub(crate) fn load_to_start(
+    args: &ProjectArgs,
+    host: &Host,
+    services: &[String],
+) -> Result<Project, CliError> {
+    let asked = host.limits()?;
+    load_with(args, host, services, &|project| {
+        let mut complaints = engine::project::unsupported(project);
+        complaints.extend(engine::unenforceable(project, asked));
+        complaints
+    })
+}
+
+fn load_with(
+    args: &ProjectArgs,
+    host: &Host,
+    services: &[String],
+    complaints: &dyn Fn(&Project) -> Vec<text::Diagnostic>,
+) -> Result<Project, CliError> {
     let mut request = request(args, host)?;
     request.services = services.to_vec();
     let mut loaded = compose::load(&request, &Disk);
     if let Some(project) = &loaded.project {
-        let complaints = engine::project::unsupported(project);
-        loaded.diagnostics.extend(complaints);
+        loaded.diagnostics.extend(complaints(project));
     }
     let rendered = text::render(&loaded.sources, &loaded.diagnostics, host.color());
-    match loaded.project {
+    let fatal = loaded.diagnostics.iter().any(text::Diagnostic::is_error);
+    match loaded.project.filter(|_| !fatal) {
         Some(project) => {
             if !rendered.is_empty() {
                 super::status(rendered.trim_end());

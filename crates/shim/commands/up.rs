@@ -47,7 +47,7 @@ pub(crate) struct UpArgs {
 
 pub(crate) fn run(args: &UpArgs, host: &Host, project: &ProjectArgs) -> Result<ExitCode, CliError> {
     let request = UpRequest {
-        project: super::project::load_for(project, host, &args.services)?,
+        project: super::project::load_to_start(project, host, &args.services)?,
         services: args.services.clone(),
         build: args.build,
         force_recreate: args.force_recreate,

@@ -2,6 +2,7 @@
 
 use compose::{Health, HealthTest, Port, Project, Service, ServiceNetwork, VolumeKind};
 use model::container::MountOptions;
+use model::container::{Limits, Unenforceable};
 use model::image::{ImageConfig, ImageHealth};
 use model::{ContainerPlan, HealthCheck, MountKind, PublishedPort};
 use text::Diagnostic;
@@ -72,6 +73,11 @@ pub(super) fn request(
         stop_signal: service.stop_signal.clone(),
         stop_timeout: service.stop_grace_period,
         platform: service.platform.clone(),
+        limits: Limits {
+            // The file's reader has been told.
+            unenforceable: Unenforceable::Warn,
+            ..service.limits.limits.clone()
+        },
         ..RunRequest::default()
     };
     for (name, address) in &service.extra_hosts {
