@@ -118,16 +118,23 @@ fn hide(root: &Root) -> Result<(), RootfsError> {
         let Some(place) = existing(root, target)? else {
             continue;
         };
-        let cover = if is_directory(&place)? {
-            let empty = match &mut empty {
-                Some(empty) => &*empty,
-                none => none.insert(sys::mount::filesystem("tmpfs", &[("size", "0")], SEALED)?),
-            };
-            sys::mount::clone_tree(empty.as_fd())?
-        } else {
-            sys::mount::clone_tree(null.as_fd())?
-        };
-        sys::mount::attach(cover.as_fd(), place.as_fd())?;
+        if !is_directory(&place)? {
+            let cover = sys::mount::clone_tree(null.as_fd())?;
+            sys::mount::attach(cover.as_fd(), place.as_fd())?;
+            continue;
+        }
+        match &empty {
+            // Only what is attached can be cloned before Linux 6.15.
+            Some(empty) => {
+                let cover = sys::mount::clone_tree(AsFd::as_fd(empty))?;
+                sys::mount::attach(cover.as_fd(), place.as_fd())?;
+            }
+            None => {
+                let first = sys::mount::filesystem("tmpfs", &[("size", "0")], SEALED)?;
+                sys::mount::attach(first.as_fd(), place.as_fd())?;
+                empty = Some(first);
+            }
+        }
     }
     Ok(())
 }
