@@ -13,6 +13,7 @@ pub(crate) fn hidden() -> Option<ExitCode> {
         runtime::supervise::ENTRY => runtime::supervise::main(&rest),
         runtime::session::ENTRY => runtime::session::main(&rest),
         runtime::step::ENTRY => runtime::step::main(),
+        runtime::step::BARE_ENTRY => runtime::step::bare_main(),
         engine::GATEWAY_ENTRY => gateway(),
         engine::REMOVE_ENTRY => remove(),
         _ => return None,

@@ -10,11 +10,11 @@ use model::container::{
     DEFAULT_CAPABILITIES, DnsPlan, Isolation, Limits, LogPlan, PlanPaths, ProcessPlan, RootfsPlan,
     Seccomp, StopPlan,
 };
-use model::event::EventSink;
+use model::event::{Event, EventSink};
 use model::{ContainerId, ContainerPlan, Digest, NetworkMode, NetworkPlan, Platform, Reference};
 
 use crate::create::{DEFAULT_NETWORK, network_options};
-use crate::{Engine, Error, PullPolicy, Result};
+use crate::{Engine, Error, PullPolicy, Result, Rung};
 
 /// What `build` is asked for.
 #[derive(Debug, Clone, Default)]
@@ -86,6 +86,11 @@ impl Engine {
             policy,
             events,
         };
+        if self.settings.rung == Rung::Bare {
+            events.send(Event::Warning {
+                text: BARE.to_owned(),
+            });
+        }
         let steps = Steps { engine: self };
         Ok(build::build(&request, &self.store, &bases, &steps, events)?)
     }
@@ -182,6 +187,11 @@ impl Bases for StoreBases<'_> {
     }
 }
 
+/// Said once a build.
+const BARE: &str = "neither mounts nor namespaces can be had here: RUN steps work on a copy of \
+    the files by a change of root, and share the network, the processes and the users of \
+    whoever runs shim; they see no /proc, and files stand for their devices";
+
 /// Executes RUN steps in containers without a supervisor.
 struct Steps<'e> {
     engine: &'e Engine,
@@ -196,7 +206,10 @@ impl StepRunner for Steps<'_> {
         let plan = self
             .plan(step)
             .map_err(|error| failed("cannot prepare the step", error))?;
-        let result = self.with_gateway(&plan, || self.execute(&plan, output));
+        let result = match self.engine.settings.rung {
+            Rung::Bare => self.bare(&plan, output),
+            _ => self.with_gateway(&plan, || self.execute(&plan, output)),
+        };
         let _ = std::fs::remove_dir_all(&plan.paths.run_dir);
         result
     }
@@ -224,33 +237,32 @@ impl Steps<'_> {
         plan: &ContainerPlan,
         output: &mut dyn FnMut(&[u8]),
     ) -> std::result::Result<i32, StepError> {
-        use std::io::Read;
-        let sys = |error| failed("cannot protect our own program", Error::Sys(error));
-        let exe = runtime::own_exe::protect().map_err(sys)?;
-        let mut child = runtime::step::spawn(&exe, plan).map_err(step_failed)?;
-        let mut buffer = vec![0; 64 << 10];
-        let mut pipe =
-            std::fs::File::from(child.output.try_clone().map_err(|source| StepError {
-                message: "cannot read the step's output".into(),
-                hint: None,
-                source: Some(Box::new(source)),
-            })?);
-        loop {
-            match pipe.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(n) => output(&buffer[..n]),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(source) => {
-                    let _ = child.kill();
-                    return Err(StepError {
-                        message: "cannot read the step's output".into(),
-                        hint: None,
-                        source: Some(Box::new(source)),
-                    });
-                }
-            }
-        }
-        child.wait().map_err(step_failed)
+        let exe = protect()?;
+        let child = runtime::step::spawn(&exe, plan).map_err(step_failed)?;
+        follow(child, output)
+    }
+
+    /// In a copy of the layers, where nothing can be mounted.
+    fn bare(
+        &self,
+        plan: &ContainerPlan,
+        output: &mut dyn FnMut(&[u8]),
+    ) -> std::result::Result<i32, StepError> {
+        let copy = |error| failed("cannot copy the layers for the step", Error::from(error));
+        let tree = runtime::step::bare::tree(plan);
+        let layers = self.engine.store.layers();
+        let flat = layers.flatten(&plan.rootfs.layers, &tree).map_err(copy)?;
+        let exe = protect()?;
+        let child = runtime::step::spawn_bare(&exe, plan).map_err(step_failed)?;
+        let code = follow(child, output)?;
+        let without = runtime::step::bare::not_of_the_step(plan);
+        flat.changes_to(&plan.rootfs.upper, &without).map_err(|e| {
+            failed(
+                "cannot make a layer of what the step has changed",
+                Error::from(e),
+            )
+        })?;
+        Ok(code)
     }
 
     fn plan(&self, step: &RunStep) -> Result<ContainerPlan> {
@@ -321,6 +333,12 @@ impl Steps<'_> {
 
     fn network(&self, network: StepNetwork, id: &ContainerId) -> Result<NetworkMode> {
         Ok(match network {
+            StepNetwork::None if self.engine.settings.rung == Rung::Bare => {
+                return Err(Error::invalid(
+                    "a step cannot be kept from the network here: no namespaces can be had",
+                ));
+            }
+            _ if self.engine.settings.rung == Rung::Bare => NetworkMode::Host,
             StepNetwork::None => NetworkMode::None,
             StepNetwork::Host => NetworkMode::Host,
             StepNetwork::Default => {
@@ -344,6 +362,41 @@ impl Steps<'_> {
             }
         })
     }
+}
+
+fn protect() -> std::result::Result<runtime::own_exe::OwnExe, StepError> {
+    runtime::own_exe::protect()
+        .map_err(|error| failed("cannot protect our own program", Error::Sys(error)))
+}
+
+/// Hands a step's output on until its end.
+fn follow(
+    mut child: runtime::step::StepChild,
+    output: &mut dyn FnMut(&[u8]),
+) -> std::result::Result<i32, StepError> {
+    use std::io::Read;
+    let mut buffer = vec![0; 64 << 10];
+    let mut pipe = std::fs::File::from(child.output.try_clone().map_err(|source| StepError {
+        message: "cannot read the step's output".into(),
+        hint: None,
+        source: Some(Box::new(source)),
+    })?);
+    loop {
+        match pipe.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => output(&buffer[..n]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(source) => {
+                let _ = child.kill();
+                return Err(StepError {
+                    message: "cannot read the step's output".into(),
+                    hint: None,
+                    source: Some(Box::new(source)),
+                });
+            }
+        }
+    }
+    child.wait().map_err(step_failed)
 }
 
 fn failed(message: &str, error: Error) -> StepError {

@@ -187,6 +187,7 @@ impl Engine {
         record: &ContainerRecord,
         lock: store::containers::ContainerLock,
     ) -> Result<Launched> {
+        self.may_run()?;
         let containers = self.store.containers();
         let plan = containers.plan(&record.id)?;
         std::fs::create_dir_all(&plan.paths.run_dir).map_err(|source| Error::File {

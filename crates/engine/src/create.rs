@@ -31,6 +31,7 @@ impl Engine {
         let mut request = request.clone();
         self.settle_limits(&mut request.limits, events)?;
         let request = &request;
+        self.may_run()?;
         // From the first look for the image on: its layers must still be there at the end.
         let _shared = self.store.share()?;
         let image = self.image(
@@ -76,6 +77,7 @@ impl Engine {
                 Resolved {
                     id: id.clone(),
                     network: self.network(request, id, &name, &published)?,
+                    hostname: self.hostname_there(&request.network)?,
                     name: name.clone(),
                     layers: layers.clone(),
                     dir: containers.dir(id),
@@ -137,7 +139,7 @@ impl Engine {
                 attachments,
                 published: published.to_vec(),
                 host_loopback: request.host_loopback,
-                servers: Vec::new(),
+                servers: request.dns.servers.clone(),
             })
         };
         let mode = match &request.network {
@@ -180,6 +182,22 @@ impl Engine {
         }
     }
 
+    /// The name of whose network is used, which `/etc/hosts` there knows.
+    fn hostname_there(&self, network: &NetworkRequest) -> Result<Option<String>> {
+        match network {
+            NetworkRequest::Host => {
+                let name = rustix::system::uname().nodename().to_owned();
+                Ok(name.into_string().ok())
+            }
+            NetworkRequest::Container(other) => {
+                let containers = self.store.containers();
+                let plan = containers.plan(&containers.find(other)?.id)?;
+                Ok(Some(plan.hostname))
+            }
+            _ => Ok(None),
+        }
+    }
+
     fn attachment(&self, wanted: &NetworkAttachment, id: &ContainerId) -> Result<Attachment> {
         let networks = self.store.networks();
         let record = match wanted.network == DEFAULT_NETWORK {
@@ -194,7 +212,7 @@ impl Engine {
             address: wanted.address,
             aliases,
             internal: record.internal,
-            mac: None,
+            mac: wanted.mac.clone(),
         })
     }
 }

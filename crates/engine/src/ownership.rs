@@ -52,6 +52,18 @@ impl Engine {
         Ok(note)
     }
 
+    /// Refuses to run containers where nothing would set them apart.
+    pub(crate) fn may_run(&self) -> Result<()> {
+        match self.settings.rung {
+            Rung::Full | Rung::OneId => Ok(()),
+            Rung::Bare => Err(Error::invalid_hint(
+                "containers cannot run here: neither mounts nor namespaces can be had",
+                "run shim outside this container, or start this one with --privileged; \
+                 build, pull, push, save and load work as it is",
+            )),
+        }
+    }
+
     /// The ids of one step of a build.
     pub(crate) fn step_ids(&self, plan: &ContainerPlan) -> Result<Option<Ids>> {
         match self.settings.rung {

@@ -5,6 +5,7 @@
 //! file on its standard input; its standard output is the step's, and what it has to say
 //! itself goes to a pipe on its standard error, as one line of JSON.
 
+pub mod bare;
 mod take_out;
 
 use std::fs::File;
@@ -24,6 +25,9 @@ use crate::stdio::Stdio;
 
 /// The hidden command that [`main`] is called for.
 pub const ENTRY: &str = "__step";
+
+/// The hidden command that [`bare_main`] is called for.
+pub const BARE_ENTRY: &str = "__bare-step";
 
 const SIGKILL: i32 = 9;
 
@@ -86,13 +90,22 @@ struct Report {
 
 /// Starts a step in a child process, which dies with the calling thread.
 pub fn spawn(exe: &OwnExe, plan: &ContainerPlan) -> Result<StepChild, StepError> {
+    spawn_as(ENTRY, exe, plan)
+}
+
+/// Starts a step in the plan's [`bare::tree`], without mounts and namespaces.
+pub fn spawn_bare(exe: &OwnExe, plan: &ContainerPlan) -> Result<StepChild, StepError> {
+    spawn_as(BARE_ENTRY, exe, plan)
+}
+
+fn spawn_as(entry: &str, exe: &OwnExe, plan: &ContainerPlan) -> Result<StepChild, StepError> {
     let text = serde_json::to_vec(plan).expect("a plan of plain data is always JSON");
     let text = sys::process::sealed_bytes(&text, "plan")?;
     let (output, write) = pipe()?;
     let (report, say) = pipe()?;
     let child = Command::new(exe.path())
         .arg0("shim")
-        .arg(ENTRY)
+        .arg(entry)
         .stdin(text)
         .stdout(write)
         .stderr(say)
@@ -152,7 +165,16 @@ impl StepChild {
 
 /// What the child does: reads its plan, runs it, and returns its exit code.
 pub fn main() -> i32 {
-    match run() {
+    finish(run())
+}
+
+/// As [`main`], for [`BARE_ENTRY`].
+pub fn bare_main() -> i32 {
+    finish(bare::run())
+}
+
+fn finish(result: Result<i32, StepError>) -> i32 {
+    match result {
         Ok(code) => code,
         Err(StepError::Start {
             message,

@@ -59,6 +59,21 @@ pub fn pidfd_open(pid: i32) -> Result<Option<OwnedFd>> {
     }
 }
 
+/// Makes the calling process the parent of its descendants whose own parents end.
+pub fn adopt_orphans() -> Result<()> {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(|errno| Error::new("become", "the parent of orphans", errno))
+}
+
+/// The children of the calling process's only thread.
+pub fn children() -> Result<Vec<i32>> {
+    let text = read_proc("thread-self/children")?;
+    Ok(text
+        .split_ascii_whitespace()
+        .filter_map(|number| number.parse().ok())
+        .collect())
+}
+
 /// Sends a signal; `false` when the process has ended.
 pub fn pidfd_signal(pidfd: impl AsFd, signal: i32) -> Result<bool> {
     let fd = pidfd.as_fd().as_raw_fd();
