@@ -102,6 +102,31 @@ fn address(shim: &Shim, container: &str) -> String {
     inspect(shim, container, "{{.NetworkSettings.IPAddress}}")
 }
 
+/// What [`name_server`] knows of every name.
+const ANSWER: &str = "203.0.113.9";
+
+/// A name server on an address of this machine's own.
+fn name_server() -> String {
+    static NEXT: AtomicU8 = AtomicU8::new(0);
+    // Tests are processes of one runner, or threads of one process.
+    let [low, high, ..] = std::process::id().to_le_bytes();
+    let address = [127, 53 + NEXT.fetch_add(1, Ordering::Relaxed), high, low];
+    let address = std::net::Ipv4Addr::from(address);
+    let socket = std::net::UdpSocket::bind((address, 53)).unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            // The question, and one answer that points back to its name.
+            let mut reply = buffer[..length].to_vec();
+            (reply[2], reply[3], reply[7]) = (0x81, 0x80, 1);
+            reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+            reply.extend(ANSWER.parse::<std::net::Ipv4Addr>().unwrap().octets());
+            let _ = socket.send_to(&reply, from);
+        }
+    });
+    address.to_string()
+}
+
 /// The gateway's process, if there is one.
 fn gateway(shim: &Shim) -> Option<u32> {
     shim.processes().into_iter().find(|pid| {
@@ -137,7 +162,7 @@ fn names_are_known_in_their_network_only(shim: &Shim) {
     fetch_until(shim, "web", "127.0.0.1", "web sees");
 
     let found: BTreeSet<String> =
-        shim.ok(&["network", "ls", "-q"]).lines().map(str::to_owned).collect();
+        shim.ok(&["network", "ls", "--format", "{{.Name}}"]).lines().map(str::to_owned).collect();
     assert!(found.is_superset(&BTreeSet::from(["one".to_owned(), "two".to_owned()])), "{found:?}");
     shim.run(&["network", "rm", "one"]).failed(&["one", "hint:"]);
     shim.run(&["network", "create", "one"]).failed(&["one"]);
@@ -218,8 +243,10 @@ fn a_port_in_use_names_its_holder(shim: &Shim) {
     let outcome = shim.run(&args);
     assert_eq!(outcome.code, 125);
     outcome.failed(&[&port.to_string(), "in use", "first", "hint:"]);
-    assert_eq!(shim.ok(&["ps", "-a", "--format", "{{.Names}}"]), "first", "no leftovers");
-    shim.ok(&["rm", "-f", "first"]);
+    // As with docker, it stays, to be started again or looked at.
+    let all = shim.ok(&["ps", "-a", "--format", "{{.Names}} {{.State}}"]);
+    assert_eq!(all, "second created\nfirst running");
+    shim.ok(&["rm", "-f", "first", "second"]);
 
     let listener = std::net::TcpListener::bind(("0.0.0.0", port)).unwrap();
     let namespaces = shim.namespaces();
@@ -227,6 +254,7 @@ fn a_port_in_use_names_its_holder(shim: &Shim) {
     if !shim.rootless() {
         assert!(said.contains(&format!("pid {}", std::process::id())), "{said}");
     }
+    shim.ok(&["rm", "second"]);
     shim.leaves_no_trace(&namespaces);
     drop(listener);
     shim.ok(&args);
@@ -249,13 +277,59 @@ fn networks_of_others_can_be_used(shim: &Shim) {
     let beside = ["run", "--rm", "--network", "container:web", "busybox"];
     let seen = shim.ok(&[&beside[..], &["sh", "-c", &ask("127.0.0.1", 80)]].concat());
     assert!(seen.contains("sees 127.0.0.1"), "{seen}");
+    let same = "cat /etc/hosts /etc/resolv.conf; hostname";
+    let there = shim.ok(&["exec", "web", "sh", "-c", same]);
+    assert!(there.contains("\tweb\n") && there.ends_with("\nweb"), "{there}");
+    assert_eq!(shim.ok(&[&beside[..], &["sh", "-c", same]].concat()), there);
     let absent = ["run", "--rm", "--network", "container:nobody", "busybox", "true"];
     shim.run(&absent).failed(&["nobody"]);
     let publish = ["run", "--rm", "--network", "host", "-p", "80:80", "busybox", "true"];
-    shim.run(&publish).failed(&["published", "hint:"]);
+    let told = shim.run(&publish);
+    assert!(told.code == 0 && told.stderr.contains("published ports mean nothing"), "{told:?}");
     let known = ["run", "--rm", "--add-host", "db:192.0.2.7", "busybox", "cat", "/etc/hosts"];
     let hosts = shim.ok(&known);
     assert!(hosts.lines().any(|line| line == "192.0.2.7\tdb"), "{hosts}");
+}
+
+fn names_and_addresses_are_what_the_flags_say(shim: &Shim) {
+    shim.has(&[Base::Busybox]);
+    let server = name_server();
+    let show = "cat /etc/resolv.conf /sys/class/net/eth0/address; \
+                nslookup -type=a far.example; ip -o -4 address show dev eth0";
+    let flags = [
+        "--dns", &server, "--dns-search", "a.example", "--dns-option", "timeout:3",
+        "--mac-address", "02:42:0A:00:00:07",
+    ];
+    let shown = |flags: &[&str]| {
+        shim.ok(&[&["run", "--rm"], flags, &["busybox", "sh", "-c", show]].concat())
+    };
+    let text = shown(&flags);
+    for part in ["search a.example\noptions timeout:3 ndots:0\n02:42:0a:00:00:07\n", ANSWER] {
+        assert!(text.contains(part), "no `{part}` in {text}");
+    }
+    shim.ok(&["network", "create", "--subnet", "10.88.77.0/24", "own"]);
+    let own = ["--network", "own", "--ip", "10.88.77.9"];
+    let text = shown(&[&own[..], &flags].concat());
+    for part in ["nameserver 10.88.77.1\n", "02:42:0a:00:00:07\n", "10.88.77.9/24", ANSWER] {
+        assert!(text.contains(part), "no `{part}` in {text}");
+    }
+    web(shim, "web", &own);
+    let taken = [&["run", "--rm"], &own[..], &["busybox", "true"]].concat();
+    shim.run(&taken).failed(&["10.88.77.9", "web", "hint:"]);
+    let outside = ["run", "--rm", "--network", "own", "--ip", "10.88.76.9", "busybox", "true"];
+    shim.run(&outside).failed(&["10.88.76.9", "10.88.77.0/24"]);
+    shim.run(&["network", "rm", "own"]).failed(&["own", "web", "hint:"]);
+
+    // The host itself, from where it is.
+    let files = "cat /etc/hosts /etc/resolv.conf";
+    let host = ["run", "--rm", "--network", "host", "--add-host", "h:host-gateway"];
+    let text = shim.ok(&[&host[..], &["--dns", &server, "busybox", "sh", "-c", files]].concat());
+    let own = std::fs::read_to_string("/etc/hosts").unwrap();
+    assert!(text.starts_with(own.trim_end()), "{text}");
+    assert!(text.contains("127.0.0.1\th\n"), "{text}");
+    assert!(text.contains(&format!("nameserver {server}")), "{text}");
+    shim.ok(&["rm", "-f", "web"]);
+    shim.ok(&["network", "rm", "own"]);
 }
 
 fn a_gateway_that_was_killed_is_replaced(shim: &Shim) {

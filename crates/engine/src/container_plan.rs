@@ -1,6 +1,7 @@
 //! From what is meant to what the runtime needs. Pure: everything it depends on is handed in.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use model::container::{
@@ -29,6 +30,8 @@ pub(crate) struct Resolved {
     pub(crate) gateway: PathBuf,
     pub(crate) mounts: Vec<MountPlan>,
     pub(crate) network: NetworkMode,
+    /// The host name of whose network is used.
+    pub(crate) hostname: Option<String>,
     pub(crate) isolation: Isolation,
     /// Variables and groups that devices bring along.
     pub(crate) device_edits: Edits,
@@ -42,10 +45,11 @@ pub(crate) fn plan(
     image: &ImageConfig,
     resolved: Resolved,
 ) -> Result<ContainerPlan> {
-    let hostname = match &request.hostname {
+    let hostname = match request.hostname.as_ref().or(resolved.hostname.as_ref()) {
         Some(hostname) => hostname.clone(),
         None => resolved.id.short().to_owned(),
     };
+    let extra_hosts = extra_hosts(request, &resolved.network);
     let stop_signal = request
         .stop_signal
         .as_deref()
@@ -67,7 +71,7 @@ pub(crate) fn plan(
         },
         mounts: resolved.mounts,
         network: resolved.network,
-        extra_hosts: request.extra_hosts.clone(),
+        extra_hosts,
         stop: StopPlan { signal, grace_ms },
         restart: request.restart.unwrap_or(RestartPolicy::No),
         health: match &request.health {
@@ -108,6 +112,18 @@ pub(crate) fn plan(
         id: resolved.id,
         name: resolved.name,
     })
+}
+
+/// On the host's own network the host is reached as everybody reaches themselves.
+fn extra_hosts(request: &RunRequest, network: &NetworkMode) -> Vec<(String, String)> {
+    let alias = net::gateway::HOST_ALIAS.to_string();
+    let mut lines = request.extra_hosts.clone();
+    if *network == NetworkMode::Host {
+        for (_, address) in lines.iter_mut().filter(|(_, address)| *address == alias) {
+            *address = Ipv4Addr::LOCALHOST.to_string();
+        }
+    }
+    lines
 }
 
 fn libc_sigterm() -> i32 {

@@ -512,6 +512,7 @@ volumes: { data: }
             gateway: "/g".into(),
             mounts: Vec::new(),
             network: model::NetworkMode::None,
+            hostname: None,
             remove_arguments: Vec::new(),
             isolation: Default::default(),
             device_edits: Default::default(),

@@ -117,8 +117,21 @@ fn write(path: &Path, text: &str) -> sys::Result<()> {
         .map_err(|error| sys::Error::new("write", path.display().to_string(), error))
 }
 
+/// The names that the host itself knows are those of its network.
+fn host_hosts() -> String {
+    let text = std::fs::read_to_string("/etc/hosts");
+    let mut text = text.unwrap_or_else(|_| LOCAL.to_owned());
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
 fn hosts(plan: &ContainerPlan, ready: Option<&Ready>) -> String {
-    let mut text = LOCAL.to_owned();
+    let mut text = match plan.network {
+        NetworkMode::Host => host_hosts(),
+        _ => LOCAL.to_owned(),
+    };
     for (name, address) in &plan.extra_hosts {
         text.push_str(&format!("{address}\t{name}\n"));
     }
