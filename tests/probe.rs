@@ -15,10 +15,12 @@ mod kit;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use kit::bases::source;
-use kit::{Shim, run};
+use kit::bases::{Base, source};
+use kit::web::{PATIENCE, wait_until};
+use kit::{Outcome, Shim, run};
 
 /// The probe, compiled once.
 fn probe() -> &'static Path {
@@ -166,4 +168,74 @@ as_root_and_user! {
             shim.run(&exec).failed(&["unable to find"]);
         }
     }
+
+    fn our_program_is_read_only_wherever_it_runs_inside(shim: &Shim) {
+        shim.has(&[Base::Busybox]);
+        // The kernel executes whoever executes this as the script's interpreter; there it
+        // waits for somebody to write to the fifo.
+        shim.write("ctx/trick", "#!/proc/self/exe up\n");
+        let made = "FROM busybox\nENV COMPOSE_FILE=/fifo SHIM_ROOT=/tmp/s HOME=/tmp\n\
+                    COPY --chmod=755 trick /trick\nRUN mkfifo /fifo\n";
+        shim.write("ctx/Dockerfile", made);
+        shim.ok(&["build", "-q", "-t", "trick", "ctx"]);
+        let flags = ["run", "-d", "--network", "none"];
+        shim.ok(&[&flags[..], &["--name", "c", "trick", "/trick", &mark(shim, "run")]].concat());
+        attack(shim, "run");
+
+        shim.ok(&["exec", "-d", "c", "/trick", &mark(shim, "exec")]);
+        attack(shim, "exec");
+
+        let check = format!("HEALTHCHECK --interval=1s CMD [\"/trick\", \"{}\"]", mark(shim, "health"));
+        shim.write("checked/Dockerfile", format!("FROM trick\n{check}\nCMD sleep 1000\n"));
+        shim.ok(&["build", "-q", "-t", "checked", "checked"]);
+        shim.ok(&[&flags[..], &["checked"]].concat());
+        attack(shim, "health");
+
+        let step = format!("FROM trick\nRUN [\"/trick\", \"{}\"]\n", mark(shim, "step"));
+        shim.write("step/Dockerfile", step);
+        let mut build = shim.command(&["build", "-q", "step"]);
+        let mut build = build.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        attack(shim, "step");
+        build.kill().unwrap();
+        build.wait().unwrap();
+    }
+}
+
+/// A word that only one process of all tests has among its arguments.
+fn mark(shim: &Shim, way: &str) -> String {
+    let directory = shim.root();
+    let own = directory.parent().unwrap().file_name().unwrap();
+    format!("mark-{}-{way}", own.to_str().unwrap())
+}
+
+/// Writes to our program where it runs in a container as the interpreter of a script, as
+/// the container's root could.
+fn attack(shim: &Shim, way: &str) {
+    let mark = mark(shim, way);
+    let victim = || {
+        let entries = std::fs::read_dir("/proc").unwrap().flatten();
+        let mut pids = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        pids.find(|pid| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).into_owned();
+            line.starts_with("/proc/self/exe\0up\0") && line.contains(&mark)
+        })
+    };
+    assert!(
+        wait_until(PATIENCE, || victim().is_some()),
+        "nothing runs as {mark}"
+    );
+    let script = format!(
+        "for p in /proc/[0-9]*; do case $(tr '\\0' ' ' <$p/cmdline) in \
+         '/proc/self/exe up'*{mark}*) echo found; echo broken >$p/exe;; esac; done"
+    );
+    let inside = ["-a", "-t", &victim().unwrap(), "/bin/sh", "-c", &script];
+    let outcome = Outcome::of(Command::new("nsenter").args(inside), "nsenter", b"");
+    assert_eq!(outcome.stdout, "found\n", "{}", outcome.stderr);
+    let refused = ["Read-only file system", "Operation not permitted"];
+    assert!(
+        refused.iter().any(|why| outcome.stderr.contains(why)),
+        "{way}: {}",
+        outcome.stderr
+    );
 }
