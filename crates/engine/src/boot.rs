@@ -64,7 +64,8 @@ impl Engine {
         let mut due = Vec::new();
         for record in self.store.containers().list()? {
             // One that cannot be read is no reason to leave the others.
-            let (Ok(Liveness::Exited(exit)), Ok(plan)) = (self.observe(&record), self.plan(&record))
+            let (Ok(Liveness::Exited(exit)), Ok(plan)) =
+                (self.observe(&record), self.plan(&record))
             else {
                 continue;
             };
@@ -76,13 +77,14 @@ impl Engine {
         let (guests, hosts): (Vec<_>, Vec<_>) = due
             .into_iter()
             .partition(|(_, plan, ..)| matches!(plan.network, NetworkMode::Container { .. }));
-        let act = |(record, plan, exit, promised): (ContainerRecord, ContainerPlan, ExitRecord, bool)| {
-            Revived {
-                outcome: self.pay(&record, promised),
-                name: plan.name,
-                why: exit.error.filter(|_| exit.lost),
-            }
-        };
+        let act =
+            |(record, plan, exit, promised): (ContainerRecord, ContainerPlan, ExitRecord, bool)| {
+                Revived {
+                    outcome: self.pay(&record, promised),
+                    name: plan.name,
+                    why: exit.error.filter(|_| exit.lost),
+                }
+            };
         let mut revived = each(hosts, act);
         revived.extend(each(guests, act));
         revived.retain(|one| one.why.is_some() || !matches!(one.outcome, Ok(Outcome::Ended)));
@@ -191,8 +193,16 @@ mod tests {
             (twice, &lost, true, true),
             (twice, &tired, false, false),
         ] {
-            assert_eq!(is_promised(policy, exit, Boot), at_boot, "{policy:?} {exit:?}");
-            assert_eq!(is_promised(policy, exit, Command), by_command, "{policy:?} {exit:?}");
+            assert_eq!(
+                is_promised(policy, exit, Boot),
+                at_boot,
+                "{policy:?} {exit:?}"
+            );
+            assert_eq!(
+                is_promised(policy, exit, Command),
+                by_command,
+                "{policy:?} {exit:?}"
+            );
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use model::container::ProcessRef;
+use rustix::event::{PollFd, PollFlags, Timespec};
 
 /// The identifier of the host's current boot.
 pub fn boot_id() -> sys::Result<String> {
@@ -35,6 +36,14 @@ pub fn open(process: ProcessRef, boot: &str) -> sys::Result<Option<OwnedFd>> {
     open_same_boot(process)
 }
 
+/// A process that has ended keeps its number until its parent takes its exit code, which
+/// may be long.
+fn has_ended(pidfd: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
+    let now = Timespec::default();
+    matches!(rustix::event::poll(&mut fds, Some(&now)), Ok(ready) if ready > 0)
+}
+
 /// As [`open`], for a process known to be of this boot.
 pub fn open_same_boot(process: ProcessRef) -> sys::Result<Option<OwnedFd>> {
     let Some(pidfd) = sys::process::pidfd_open(process.pid)? else {
@@ -42,7 +51,7 @@ pub fn open_same_boot(process: ProcessRef) -> sys::Result<Option<OwnedFd>> {
     };
     // Only now is the number pinned: what has this start time is what we hold.
     match sys::process::start_time(process.pid) {
-        Ok(start) if start == process.start_time => Ok(Some(pidfd)),
+        Ok(start) if start == process.start_time && !has_ended(&pidfd) => Ok(Some(pidfd)),
         _ => Ok(None),
     }
 }

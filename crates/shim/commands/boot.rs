@@ -104,7 +104,9 @@ fn report(revived: Vec<Revived>, aside: bool) -> ExitCode {
         let why = why.map_or_else(String::new, |why| format!(": {why}"));
         match outcome {
             Ok(outcome) if aside => super::status(&match outcome {
-                RevivalOutcome::Started => format!("container {name} had ended{why}; it runs again"),
+                RevivalOutcome::Started => {
+                    format!("container {name} had ended{why}; it runs again")
+                }
                 RevivalOutcome::Ended => format!("container {name} has ended{why}"),
             }),
             Ok(RevivalOutcome::Started) => {

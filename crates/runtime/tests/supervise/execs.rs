@@ -322,7 +322,9 @@ fn a_check_that_hangs_is_ended_with_all_it_started() {
     let said = "Health check exceeded timeout (300ms): slow\n";
     assert_eq!(probe.output, said);
     // Another one may be running by now, so few are left, not none.
-    eventually("it was given up again", || health(&container).log.len() == 5);
+    eventually("it was given up again", || {
+        health(&container).log.len() == 5
+    });
     let sleeps = |line: &&String| line.contains("sleep\07777");
     let left = all_commands().iter().filter(sleeps).count();
     assert!(left <= 2, "{left} processes of checks are left");
@@ -335,5 +337,7 @@ fn all_commands() -> Vec<String> {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     let line = |entry: std::fs::DirEntry| std::fs::read(entry.path().join("cmdline")).ok();
     let lines = entries.filter_map(line);
-    lines.map(|line| String::from_utf8_lossy(&line).into_owned()).collect()
+    lines
+        .map(|line| String::from_utf8_lossy(&line).into_owned())
+        .collect()
 }

@@ -47,7 +47,10 @@ impl Place {
                 .map(PathBuf::from)
                 .or_else(|| variable("HOME").map(|home| Path::new(home).join(".config")))
                 .ok_or_else(|| {
-                    CliError::new(Kind::Failed, "cannot tell where units are kept: HOME is not set")
+                    CliError::new(
+                        Kind::Failed,
+                        "cannot tell where units are kept: HOME is not set",
+                    )
                 })?
                 .join("systemd/user"),
         };
@@ -128,7 +131,10 @@ pub(super) fn remove(place: &Place, host: &Host) -> Result<ExitCode, CliError> {
 }
 
 fn failed(act: &str, path: &Path, error: &std::io::Error) -> CliError {
-    CliError::new(Kind::Failed, format!("cannot {act} {}: {error}", path.display()))
+    CliError::new(
+        Kind::Failed,
+        format!("cannot {act} {}: {error}", path.display()),
+    )
 }
 
 /// The default store has the plain name; every other one a name of its own.
@@ -192,9 +198,14 @@ fn systemd_word(path: &Path) -> Result<String, CliError> {
 }
 
 fn one_line(path: &Path) -> Result<&str, CliError> {
-    let text = path.to_str().filter(|text| !text.chars().any(char::is_control));
+    let text = path
+        .to_str()
+        .filter(|text| !text.chars().any(char::is_control));
     text.ok_or_else(|| {
-        let message = format!("{} cannot be written in a unit or a crontab", path.display());
+        let message = format!(
+            "{} cannot be written in a unit or a crontab",
+            path.display()
+        );
         CliError::new(Kind::Failed, message).hint("name the store with --root, in plain characters")
     })
 }
@@ -238,7 +249,10 @@ fn cron_line(host: &Host) -> Result<String, CliError> {
         }
         _ => String::new(),
     };
-    Ok(format!("@reboot {runtime}{exe} --root {root} boot run {}", mark(host)))
+    Ok(format!(
+        "@reboot {runtime}{exe} --root {root} boot run {}",
+        mark(host)
+    ))
 }
 
 /// A path as a word of the shell, in a line where cron takes `%` for a line's end.
@@ -255,7 +269,10 @@ fn without_ours(crontab: &str, host: &Host) -> String {
 
 /// The caller's crontab; empty if there is none.
 fn crontab() -> Result<String, CliError> {
-    let output = Command::new("crontab").arg("-l").stdin(Stdio::null()).output();
+    let output = Command::new("crontab")
+        .arg("-l")
+        .stdin(Stdio::null())
+        .output();
     let output = output.map_err(|e| no_cron(&e))?;
     match output.status.success() {
         true => String::from_utf8(output.stdout)
@@ -282,7 +299,10 @@ fn set_crontab(text: &str) -> Result<(), CliError> {
         true => Ok(()),
         false => {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            Err(CliError::new(Kind::Failed, format!("cannot change the crontab: {said}")))
+            Err(CliError::new(
+                Kind::Failed,
+                format!("cannot change the crontab: {said}"),
+            ))
         }
     }
 }
