@@ -39,6 +39,7 @@ mod poll;
 mod ports;
 mod privilege;
 mod router;
+mod service;
 mod survivors;
 mod worker;
 mod world;

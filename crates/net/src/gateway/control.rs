@@ -1,6 +1,5 @@
 //! The main thread: one connection a container, and the order in which things are done.
 
-use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -11,14 +10,14 @@ use rustix::net::RecvFlags;
 
 use crate::client::LONGEST_MESSAGE;
 use crate::error::{Error, Result};
-use crate::gateway::front::{self, Order, Target};
-use crate::gateway::poll::{EventFlags, Mailbox, Poller, Table};
-use crate::gateway::ports::{self, Opened};
-use crate::gateway::router::{Router, Wire};
+use crate::gateway::front::Order;
+use crate::gateway::poll::{EventFlags, Poller, Table};
+use crate::gateway::ports;
+use crate::gateway::router::Wire;
+use crate::gateway::service::{Service, main_wire, wires};
 use crate::gateway::survivors::{Survivors, Tenant};
-use crate::gateway::world::{Seat, World};
+use crate::gateway::world::World;
 use crate::hosts::Resolvers;
-use crate::subnet::Subnet;
 
 /// How long the gateway outlives its last container: the next command may want it again.
 const IDLE: Duration = Duration::from_secs(10);
@@ -44,13 +43,6 @@ pub(crate) struct Control {
     next_owner: u64,
     end_when_idle: bool,
     idle_since: Option<Instant>,
-}
-
-struct Service {
-    router: Arc<Router>,
-    front: Mailbox<Order>,
-    /// The networks that have a bridge.
-    networks: BTreeMap<String, Subnet>,
 }
 
 /// Somebody who has to wait.
@@ -340,13 +332,8 @@ impl Control {
 
     fn start_service(&mut self, router: Option<OwnedFd>) -> Result<()> {
         if self.service.is_none() {
-            let (router, transparent) = Router::start(router.or(self.inherited.take()))?;
-            let front = front::start(Arc::clone(&self.world), Arc::clone(&router), transparent)?;
-            self.service = Some(Service {
-                router,
-                front,
-                networks: BTreeMap::new(),
-            });
+            let router = router.or(self.inherited.take());
+            self.service = Some(Service::start(router, &self.world)?);
         }
         Ok(())
     }
@@ -435,70 +422,10 @@ impl Control {
     }
 }
 
-impl Service {
-    fn open_network(&mut self, seat: &Seat) -> Result<()> {
-        if !self.networks.contains_key(&seat.network) {
-            let sockets = self.router.open_network(&seat.network, seat.subnet)?;
-            self.front.post(Order::OpenNames {
-                network: seat.network.clone(),
-                sockets,
-            });
-            self.networks.insert(seat.network.clone(), seat.subnet);
-        }
-        Ok(())
-    }
-
-    fn close_network(&mut self, name: &str) {
-        if let Some(subnet) = self.networks.remove(name) {
-            self.front.post(Order::CloseNames {
-                network: name.to_owned(),
-            });
-            self.router.close_network(name, subnet);
-        }
-    }
-
-    fn publish(&self, owner: u64, port: &PublishedPort, opened: Opened, wire: &Wire) {
-        let target = Target {
-            address: std::net::SocketAddrV4::new(wire.seat.address, port.container_port),
-            gateway: wire.seat.subnet.gateway(),
-            internal: wire.seat.internal,
-        };
-        let number = port.host_port.expect("an opened port has a number");
-        let everywhere = port.host_ip.is_none_or(|ip| ip.is_unspecified());
-        let host = (number, everywhere);
-        self.front.post(Order::Publish {
-            owner,
-            opened,
-            host,
-            target,
-        });
-    }
-}
-
 fn has_ended(socket: &OwnedFd) -> bool {
     let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
     matches!(
         rustix::net::recv(socket, &mut [0; 1][..], flags),
         Ok((0, _))
     )
-}
-
-/// The place that has the default route: the first with a way out.
-fn main_wire(wires: &[Wire]) -> &Wire {
-    let main = wires
-        .iter()
-        .find(|wire| wire.default_route)
-        .or(wires.first());
-    main.expect("a plan without attachments is refused before")
-}
-
-fn wires(plan: &NetworkPlan, seats: Vec<Seat>) -> Vec<Wire> {
-    let way_out = seats.iter().position(|seat| !seat.internal);
-    let wire = |(number, seat)| Wire {
-        seat,
-        near: format!("v{}{number}", plan.container.short()),
-        far: format!("eth{number}"),
-        default_route: way_out == Some(number),
-    };
-    seats.into_iter().enumerate().map(wire).collect()
 }
