@@ -13,6 +13,7 @@ pub mod net;
 pub mod netlink;
 pub mod nft;
 pub mod ns;
+pub mod probe;
 pub mod process;
 pub mod pty;
 pub mod seccomp;
