@@ -12,6 +12,7 @@ pub(crate) fn hidden() -> Option<ExitCode> {
     let code = match first.to_str()? {
         runtime::supervise::ENTRY => runtime::supervise::main(&rest),
         runtime::session::ENTRY => runtime::session::main(&rest),
+        runtime::init::ENTRY => runtime::init::main(&rest),
         runtime::step::ENTRY => runtime::step::main(),
         runtime::step::BARE_ENTRY => runtime::step::bare_main(),
         engine::GATEWAY_ENTRY => gateway(),

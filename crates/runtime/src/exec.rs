@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use model::ContainerPlan;
-use model::container::{ProcessPlan, ProcessRef};
+use model::container::{IpcMode, NamespaceMode, NetworkMode, ProcessPlan, ProcessRef};
 use rustix::fs::OFlags;
 use rustix::process::{Pid, WaitOptions};
 use sys::ns::Kind;
@@ -96,7 +96,8 @@ pub fn exec(
     };
     let pidfd = crate::process::open(target.init, target.boot_id)?.ok_or_else(not_running)?;
     let root = Root::of_process(target.init.pid).map_err(|_| not_running())?;
-    let user = identity::resolve(&root, &process.user)?;
+    let mut user = identity::resolve(&root, &process.user)?;
+    identity::add_groups(&root, &mut user, &process.groups)?;
     let ours = sys::caps::permitted()?;
     let confinement = Confinement::new(process, &target.plan.seccomp, user.uid, ours)?;
     let program = Program::new(process, &user.home)?;
@@ -107,7 +108,8 @@ pub fn exec(
     let entry = Entry {
         place: crate::cgroup::place_of(target.init.pid, &target.plan.id)?,
         pidfd,
-        cwd: process.cwd.clone(),
+        kinds: not_of_host(target.plan),
+        process: process.clone(),
         user,
         nested,
         confinement,
@@ -177,7 +179,9 @@ struct Entry {
     /// The container's cgroups.
     place: Place,
     pidfd: OwnedFd,
-    cwd: String,
+    /// The namespaces to join.
+    kinds: Vec<Kind>,
+    process: ProcessPlan,
     user: User,
     nested: Option<Nested>,
     confinement: Confinement,
@@ -212,17 +216,10 @@ impl Entry {
 
     fn between(&self, streams: &Streams, tell: &OwnedFd) -> sys::Result<()> {
         self.place.admit(0)?;
-        let kinds = [
-            Kind::Mount,
-            Kind::Pid,
-            Kind::Network,
-            Kind::Ipc,
-            Kind::Uts,
-            Kind::Cgroup,
-        ];
+        crate::resources::apply(&self.process)?;
         // Those inside could otherwise look into the process that is about to join them.
         sys::process::forbid_inspection()?;
-        sys::ns::join_process(self.pidfd.as_fd(), &kinds)?;
+        sys::ns::join_process(self.pidfd.as_fd(), &self.kinds)?;
         match sys::process::fork_sibling()? {
             Fork::Parent(pid) => {
                 rustix::io::write(tell, pid.to_string().as_bytes())
@@ -248,8 +245,9 @@ impl Entry {
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         streams.take_places()?;
         sys::process::close_on_exec_from(3)?;
-        rustix::process::chdir(self.cwd.as_str())
-            .map_err(|errno| sys::Error::new("change directory to", &self.cwd, errno))?;
+        let cwd = &self.process.cwd;
+        rustix::process::chdir(cwd.as_str())
+            .map_err(|errno| sys::Error::new("change directory to", cwd, errno))?;
         Nested::join(self.nested.as_ref())?;
         sys::caps::become_user(
             self.user.uid,
@@ -265,6 +263,24 @@ impl Entry {
 }
 
 const SIGKILL: i32 = 9;
+
+/// What the container does not share with the host: a plain user may not even join again
+/// what they are in already.
+fn not_of_host(plan: &ContainerPlan) -> Vec<Kind> {
+    let isolation = &plan.isolation;
+    let host = NamespaceMode::Host;
+    [
+        (Kind::Mount, false),
+        (Kind::Pid, isolation.pid == host),
+        (Kind::Network, plan.network == NetworkMode::Host),
+        (Kind::Ipc, isolation.ipc == IpcMode::Host),
+        (Kind::Uts, isolation.uts == host),
+        (Kind::Cgroup, isolation.cgroup == host),
+    ]
+    .into_iter()
+    .filter_map(|(kind, of_host)| (!of_host).then_some(kind))
+    .collect()
+}
 
 fn describe(error: &sys::Error) -> String {
     format!("{error}: {}", error.source)

@@ -50,6 +50,20 @@ pub fn resolve(root: &Root, text: &str) -> Result<User, UserError> {
     resolve_in(&read("etc/passwd"), &read("etc/group"), text)
 }
 
+/// Adds groups by name or number, looked up in the same file, to a user's own.
+pub(crate) fn add_groups(root: &Root, user: &mut User, wanted: &[String]) -> Result<(), UserError> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let file = root.read_small_file("etc/group").unwrap_or_default();
+    for name in wanted {
+        user.groups.push(find_group(&file, name)?);
+    }
+    user.groups.sort_unstable();
+    user.groups.dedup();
+    Ok(())
+}
+
 /// Resolves `user[:group]` against the texts of a passwd and a group file.
 pub fn resolve_in(passwd: &str, group: &str, text: &str) -> Result<User, UserError> {
     let (name, wanted_group) = match text.split_once(':') {

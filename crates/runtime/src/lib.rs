@@ -7,6 +7,7 @@
 //! | [`userns`] | a plain user's first act: the user namespace |
 //! | [`own_exe`] | our program, so that no container can overwrite it |
 //! | [`launch`] | plan → running first process |
+//! | [`init`] | process 1 of a container that asked for one |
 //! | [`rootfs`] | the root file system, hostile until proven otherwise |
 //! | [`identity`] | `USER` against the container's own passwd and group files |
 //! | [`confine`] | the last steps before a container's program |
@@ -31,12 +32,14 @@ pub mod freezer;
 pub mod gateway_client;
 mod health;
 pub mod identity;
+pub mod init;
 pub mod launch;
 pub mod liveness;
 pub mod logs;
 pub mod own_exe;
 pub mod process;
 pub mod program;
+mod resources;
 pub mod rootfs;
 pub mod seccomp_profile;
 pub mod session;

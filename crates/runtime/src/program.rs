@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, NulError};
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use model::container::ProcessPlan;
 use rustix::io::Errno;
@@ -117,6 +117,12 @@ impl Program {
             None if self.name.contains('/') => self.refused(Errno::NOENT),
             None => ProgramError::NotInPath(self.name.clone()),
         }
+    }
+
+    /// Executes our own program as an init that starts this one.
+    pub(crate) fn execute_under(&self, init: BorrowedFd<'_>) -> ProgramError {
+        let argv = crate::init::arguments(&self.argv);
+        self.refused(sys::process::execute_open(init, &argv, &self.env))
     }
 
     fn refused(&self, errno: Errno) -> ProgramError {

@@ -288,14 +288,31 @@ fn unwritten_ranges(maps: &str) -> Vec<(usize, usize)> {
     Vec::new()
 }
 
+/// The form in which the kernel takes a list: pointers, the last one null.
+fn pointers(list: &[CString]) -> Vec<*const libc::c_char> {
+    let texts = list.iter().map(|text| text.as_ptr());
+    texts.chain([std::ptr::null()]).collect()
+}
+
+/// Executes an open program in place of this one; returns only the reason why not.
+pub fn execute_open(program: BorrowedFd<'_>, argv: &[CString], env: &[CString]) -> Errno {
+    let (argv, env) = (pointers(argv), pointers(env));
+    // SAFETY: as in `execve`; the empty path is a constant.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            program.as_raw_fd(),
+            c"".as_ptr(),
+            argv.as_ptr(),
+            env.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)
+}
+
 /// Executes a program in place of this one; returns only the reason why not.
 pub fn execve(program: &CStr, argv: &[CString], env: &[CString]) -> Errno {
-    let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
-        list.iter()
-            .map(|s| s.as_ptr())
-            .chain([std::ptr::null()])
-            .collect()
-    };
     let (argv, env) = (pointers(argv), pointers(env));
     // SAFETY: both arrays end with a null pointer and point to NUL-terminated strings that
     // outlive the call.

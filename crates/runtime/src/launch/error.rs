@@ -37,9 +37,9 @@ pub enum StartError {
         /// What the user can do.
         hint: Option<String>,
     },
-    /// The container whose network is to be shared does not run.
-    #[error("the container whose network is to be joined is not running ({})", run_dir.display())]
-    NoSuchNetwork {
+    /// The container whose network or other namespace is to be shared does not run.
+    #[error("the container whose namespace is to be joined is not running ({})", run_dir.display())]
+    NotJoinable {
         /// Its runtime directory.
         run_dir: PathBuf,
     },

@@ -9,10 +9,11 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use model::ContainerPlan;
 use rustix::event::{PollFd, PollFlags};
 use rustix::thread::LinkNameSpaceType;
-use sys::ns::Kind;
 
+use super::namespaces::Namespaces;
 use crate::confine::Confinement;
 use crate::identity::User;
 use crate::program::{Failure, Program};
@@ -25,18 +26,19 @@ const SIGKILL: i32 = 9;
 /// All that the new process needs on its way.
 pub(super) struct Inside<'a> {
     pub(super) root: &'a Root,
-    pub(super) read_only: bool,
     pub(super) mounts: KernelMounts,
     /// The network namespace to join; `None` stays in the host's.
     pub(super) netns: Option<&'a OwnedFd>,
-    pub(super) hostname: &'a str,
-    pub(super) cwd: &'a str,
+    pub(super) namespaces: &'a Namespaces,
+    pub(super) plan: &'a ContainerPlan,
     pub(super) user: &'a User,
     /// Where its ids have their numbers.
     pub(super) nested: Option<&'a Nested>,
     pub(super) streams: &'a Streams,
     pub(super) confinement: Confinement,
     pub(super) program: Program,
+    /// Our own program, where it is to be process 1.
+    pub(super) init: Option<OwnedFd>,
     /// Says why the program does not run; its end says that it does.
     pub(super) report: &'a OwnedFd,
     /// A byte from it starts the program, its end takes the start back.
@@ -56,7 +58,10 @@ impl Inside<'_> {
     /// Never returns: either the program takes this process's place, or it ends.
     pub(super) fn run(&self) -> ! {
         let failure = match self.prepare() {
-            Ok(()) => Failure::Program(self.program.execute()),
+            Ok(()) => Failure::Program(match &self.init {
+                Some(init) => self.program.execute_under(init.as_fd()),
+                None => self.program.execute(),
+            }),
             Err(error) => Failure::Other(describe(&error)),
         };
         failure.send(self.report);
@@ -72,6 +77,7 @@ impl Inside<'_> {
         // Before the change of user: root may own many more of them.
         sys::keyring::leave()?;
         self.streams.take_places()?;
+        crate::resources::apply(&self.plan.process)?;
         if let Some(netns) = self.netns {
             rustix::thread::move_into_link_name_space(
                 netns.as_fd(),
@@ -79,15 +85,17 @@ impl Inside<'_> {
             )
             .map_err(|errno| sys::Error::new("join", "the network namespace", errno))?;
         }
-        sys::ns::unshare(&[Kind::Cgroup])?;
-        rustix::system::sethostname(self.hostname.as_bytes())
-            .map_err(|errno| sys::Error::new("set the host name to", self.hostname, errno))?;
+        self.namespaces.enter()?;
+        self.set_names()?;
         let root = self.root.seen_from_here()?;
         self.mounts.mount(&root)?;
-        root.enter(self.read_only)?;
+        root.enter(self.plan.rootfs.read_only)?;
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         crate::stdio::reopen_null_streams();
         sys::process::close_on_exec_from(3)?;
+        if let Some(profile) = &self.plan.isolation.apparmor {
+            crate::resources::apparmor_at_exec(profile)?;
+        }
         // Nothing that shares our pid namespace may look into us.
         sys::process::forbid_inspection()?;
         self.change_directory()?;
@@ -101,9 +109,24 @@ impl Inside<'_> {
         Ok(self.confinement.apply()?)
     }
 
+    fn set_names(&self) -> sys::Result<()> {
+        if !self.namespaces.own_uts() {
+            return Ok(());
+        }
+        let (host, domain) = (&self.plan.hostname, &self.plan.domainname);
+        rustix::system::sethostname(host.as_bytes())
+            .map_err(|errno| sys::Error::new("set the host name to", host, errno))?;
+        if domain.is_empty() {
+            return Ok(());
+        }
+        rustix::system::setdomainname(domain.as_bytes())
+            .map_err(|errno| sys::Error::new("set the domain name to", domain, errno))
+    }
+
     fn change_directory(&self) -> sys::Result<()> {
-        rustix::process::chdir(self.cwd)
-            .map_err(|errno| sys::Error::new("change directory to", self.cwd, errno))
+        let cwd = &self.plan.process.cwd;
+        rustix::process::chdir(cwd.as_str())
+            .map_err(|errno| sys::Error::new("change directory to", cwd, errno))
     }
 
     /// The container must not outlive its supervisor, from the first moment on.

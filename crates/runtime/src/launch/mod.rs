@@ -7,12 +7,13 @@
 
 mod error;
 mod inside;
+mod namespaces;
 mod network;
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use model::container::NetworkMode;
+use model::container::{IpcMode, Isolation, NamespaceMode, NetworkMode};
 use model::network::Ready;
 use model::{ContainerId, ContainerPlan};
 use rustix::process::{Pid, WaitOptions};
@@ -26,10 +27,14 @@ use crate::cgroup::Place;
 use crate::confine::Confinement;
 use crate::identity::{self, User};
 use crate::program::{Failure, Program};
-use crate::rootfs::{Created, EtcFiles, KernelMounts, Nodes, Root, Sysfs, bind_apt_setting};
+use crate::rootfs::{
+    Created, Devices, EtcFiles, Hidden, KernelMounts, Nodes, Root, SharedMemory, Whose,
+    bind_apt_setting,
+};
 use crate::stdio::{Stdio, Streams};
 use crate::userns::nested::Nested;
 use inside::Inside;
+use namespaces::Namespaces;
 use network::Network;
 
 /// A container that has been started.
@@ -118,6 +123,7 @@ struct Setup<'a> {
     root: Root,
     terminals: crate::rootfs::Terminals,
     network: Network,
+    namespaces: Namespaces,
     place: Place,
     user: User,
     nested: Option<Nested>,
@@ -141,7 +147,8 @@ impl<'a> Setup<'a> {
         });
         let (network, (mut root, terminals), place) = (network?, root?, place?);
         mount_etc(&mut root, plan, &network, rootless)?;
-        let user = identity::resolve(&root, &plan.process.user)?;
+        let mut user = identity::resolve(&root, &plan.process.user)?;
+        identity::add_groups(&root, &mut user, &plan.process.groups)?;
         let nested = Nested::of_plan(plan, &user)?;
         if let Some(nested) = &nested {
             nested.give_to_root(&root, plan)?;
@@ -152,6 +159,7 @@ impl<'a> Setup<'a> {
             root,
             terminals,
             network,
+            namespaces: Namespaces::new(&plan.isolation)?,
             place,
             nested,
             user,
@@ -166,22 +174,22 @@ impl<'a> Setup<'a> {
         let (waits, go) = pipe()?;
         let inside = Inside {
             root: &self.root,
-            read_only: plan.rootfs.read_only,
-            mounts: KernelMounts {
-                sysfs: self.sysfs(),
-            },
+            plan,
+            mounts: self.kernel_mounts(),
             netns: self.network.netns.as_ref(),
-            hostname: &plan.hostname,
-            cwd: &plan.process.cwd,
+            namespaces: &self.namespaces,
             user: &self.user,
             nested: self.nested.as_ref(),
             streams: &streams,
             confinement: Confinement::new(&plan.process, &plan.seccomp, self.user.uid, ours)?,
             program: Program::new(&plan.process, &self.user.home)?,
+            init: plan.init.then(crate::init::program).transpose()?,
             report: &report,
             go: &waits,
         };
-        let (pid, pidfd) = match sys::process::fork_into(&NEW, self.place.directory())? {
+        let cgroup = self.place.directory();
+        let fork = |new: &[Kind]| sys::process::fork_into(new, cgroup);
+        let (pid, pidfd) = match self.namespaces.fork(fork)? {
             Birth::Child => {
                 // Its own copies would keep it from noticing that we are gone.
                 drop((listener, go));
@@ -191,6 +199,7 @@ impl<'a> Setup<'a> {
         };
         // While it mounts its file systems.
         self.place.admit(pid)?;
+        write_pid_file(plan, pid)?;
         // The container has its own copy of these mounts. Ours would keep the upper
         // directory busy, and a restart mounts anew.
         sys::mount::detach(&rootfs_of(plan))?;
@@ -207,18 +216,33 @@ impl<'a> Setup<'a> {
         Nested::outside(self.nested.as_ref(), self.user.uid)
     }
 
-    fn sysfs(&self) -> Sysfs {
-        let host_network = matches!(self.plan.network, NetworkMode::Host);
-        match host_network && self.rootless {
-            true => Sysfs::Host,
-            false => Sysfs::Own,
+    /// As a plain user, what shows a namespace of the host's cannot be mounted anew.
+    fn kernel_mounts(&self) -> KernelMounts {
+        let isolation = &self.plan.isolation;
+        let of_host = |host: bool| match host && self.rootless {
+            true => Whose::Host,
+            false => Whose::Own,
+        };
+        KernelMounts {
+            proc: of_host(isolation.pid == NamespaceMode::Host),
+            sysfs: of_host(matches!(self.plan.network, NetworkMode::Host)),
+            queues: of_host(isolation.ipc == IpcMode::Host),
+            cgroup: of_host(isolation.cgroup == NamespaceMode::Host),
+            writable: isolation.privileged,
+            writable_cgroup: isolation.writable_cgroups,
+            sysctls: isolation.sysctls.clone(),
+            hidden: Hidden::new(isolation),
         }
     }
 }
 
-/// What every container has of its own. The network's is made before and joined; the
-/// cgroup's begins where the process is once it has been born.
-const NEW: [Kind; 4] = [Kind::Mount, Kind::Pid, Kind::Ipc, Kind::Uts];
+fn write_pid_file(plan: &ContainerPlan, pid: i32) -> sys::Result<()> {
+    let Some(path) = &plan.pid_file else {
+        return Ok(());
+    };
+    std::fs::write(path, format!("{pid}\n"))
+        .map_err(|error| sys::Error::new("write", path.display().to_string(), error))
+}
 
 fn started(
     pid: i32,
@@ -281,11 +305,13 @@ fn mount_root(
     let no_devices = !rootless;
     let mut root = Root::mount(&plan.rootfs, &rootfs_of(plan), no_devices)?;
     root.secure()?;
-    let nodes = match rootless {
-        true => Nodes::Bound,
-        false => Nodes::Made,
+    let devices = Devices {
+        nodes: if rootless { Nodes::Bound } else { Nodes::Made },
+        shared_memory: shared_memory(&plan.isolation)?,
     };
-    let terminals = root.mount_dev(nodes)?;
+    let terminals = root.mount_dev(devices)?;
+    let isolation = &plan.isolation;
+    root.add_devices(&isolation.devices, isolation.privileged, rootless)?;
     for mount in &plan.mounts {
         root.mount_planned(mount, no_devices)?;
     }
@@ -293,6 +319,15 @@ fn mount_root(
     root.make_working_directory("/dev/mqueue")?;
     root.make_working_directory(&plan.process.cwd)?;
     Ok((root, terminals))
+}
+
+fn shared_memory(isolation: &Isolation) -> Result<SharedMemory, StartError> {
+    Ok(match &isolation.ipc {
+        IpcMode::Private | IpcMode::Shareable => SharedMemory::Own(isolation.shm_size),
+        IpcMode::None => SharedMemory::None,
+        IpcMode::Host => SharedMemory::Of(crate::rootfs::open_host("/dev/shm")?),
+        IpcMode::Container { run_dir } => SharedMemory::Of(namespaces::shared_memory(run_dir)?),
+    })
 }
 
 fn mount_etc(

@@ -1,13 +1,12 @@
 //! The container's network namespace.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 
 use model::ContainerPlan;
-use model::container::{NetworkMode, RunState};
+use model::container::NetworkMode;
 use sys::ns::Kind;
 
-use super::StartError;
+use super::{StartError, namespaces};
 use crate::gateway_client::{self, Attached};
 
 /// A container's network, connected.
@@ -24,7 +23,7 @@ pub(super) fn connect(plan: &ContainerPlan) -> Result<Network, StartError> {
     let (netns, attached) = match &plan.network {
         NetworkMode::Host => (None, None),
         NetworkMode::None => (Some(make()?), None),
-        NetworkMode::Container { run_dir } => (Some(join(run_dir)?), None),
+        NetworkMode::Container { run_dir } => (Some(namespaces::of(run_dir, Kind::Network)?), None),
         NetworkMode::Gateway(network) => {
             let netns = make()?;
             let attached =
@@ -66,19 +65,6 @@ fn last_mapped(map: &str) -> u64 {
     }
     // The kernel's own limit.
     next.saturating_sub(1).min(i32::MAX as u64)
-}
-
-fn join(run_dir: &Path) -> Result<OwnedFd, StartError> {
-    let not_running = || StartError::NoSuchNetwork {
-        run_dir: run_dir.to_owned(),
-    };
-    let text = std::fs::read(run_dir.join("state.json")).map_err(|_| not_running())?;
-    let state: RunState = serde_json::from_slice(&text).map_err(|_| not_running())?;
-    let init = state.init.ok_or_else(not_running)?;
-    // Held while the namespace is opened, so that the number cannot change hands.
-    let _held = crate::process::open(init, &state.boot_id)?.ok_or_else(not_running)?;
-    // A dead process that nobody has reaped yet has no namespaces either.
-    sys::ns::open_of(init.pid, Kind::Network).map_err(|_| not_running())
 }
 
 #[cfg(test)]

@@ -1,8 +1,15 @@
 //! The device nodes that every container has, and the links beside them.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use model::container::DevicePlan;
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
+
+use super::points::target_error;
+use super::{Root, RootfsError};
 
 /// Name, major and minor number: what the runtime specification asks for, "Default Devices".
 const NODES: [(&str, u32, u32); 6] = [
@@ -23,6 +30,24 @@ const LINKS: [(&str, &str); 6] = [
     ("core", "/proc/kcore"),
     ("ptmx", "pts/ptmx"),
 ];
+
+/// What a container has in `/dev`.
+#[derive(Debug)]
+pub(crate) struct Devices {
+    pub(crate) nodes: Nodes,
+    pub(crate) shared_memory: SharedMemory,
+}
+
+/// What is at `/dev/shm`.
+#[derive(Debug)]
+pub(crate) enum SharedMemory {
+    /// Nothing.
+    None,
+    /// The container's own, of so many bytes.
+    Own(Option<u64>),
+    /// Somebody else's.
+    Of(OwnedFd),
+}
 
 /// How device nodes come about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +101,84 @@ pub(super) fn bind(dev: &OwnedFd, name: &str, node: BorrowedFd<'_>) -> sys::Resu
     let path = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let place = rustix::fs::openat(dev, name, path, Mode::empty()).map_err(fail)?;
     sys::mount::attach(sys::mount::clone_tree(node)?.as_fd(), place.as_fd())
+}
+
+/// What of the host's `/dev` is no device of its own, or the container's in any case.
+const NOT_SHARED: [&str; 8] = [
+    "console", "fd", "mqueue", "ptmx", "pts", "shm", "stdin", "tty",
+];
+
+impl Root {
+    /// Adds devices of the host's: those of a plan, and all that there are for a privileged
+    /// container.
+    pub(crate) fn add_devices(
+        &mut self,
+        planned: &[DevicePlan],
+        privileged: bool,
+        rootless: bool,
+    ) -> Result<(), RootfsError> {
+        if privileged {
+            self.add_all(Path::new("/dev"), rootless)?;
+        }
+        for device in planned {
+            self.add_device(&device.host, &device.path, rootless)?;
+        }
+        Ok(())
+    }
+
+    fn add_all(&mut self, directory: &Path, rootless: bool) -> Result<(), RootfsError> {
+        // What cannot be read belongs to others.
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            let Ok(kind) = entry.file_type() else {
+                continue;
+            };
+            if NOT_SHARED.iter().any(|other| name == *other) {
+                continue;
+            }
+            if kind.is_dir() {
+                self.add_all(&path, rootless)?;
+            } else if kind.is_char_device() || kind.is_block_device() {
+                let Some(text) = path.to_str() else { continue };
+                match self.add_device(&path, text, rootless) {
+                    // The usual ones are there already.
+                    Err(RootfsError::Sys(error)) if error.errno() == Some(Errno::EXIST) => {}
+                    other => other?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// As root, a node of the same number below `/dev`, so that nothing done to it reaches
+    /// the host's; else, and elsewhere, where nodes do not open, the host's own.
+    fn add_device(&mut self, host: &Path, path: &str, rootless: bool) -> Result<(), RootfsError> {
+        let inside = Path::new(path);
+        let fail = |act| move |errno| sys::Error::new(act, path, errno);
+        let (Some(parent), Some(name)) = (inside.parent(), inside.file_name()) else {
+            return Err(target_error(path, Errno::ISDIR));
+        };
+        let parent_fd = self.mount_point(&parent.to_string_lossy(), true)?;
+        let stat = rustix::fs::stat(host).map_err(fail("look at the device"))?;
+        if !rootless && inside.starts_with("/dev") {
+            let kind = FileType::from_raw_mode(stat.st_mode);
+            let mode = Mode::from_raw_mode(stat.st_mode & 0o777);
+            rustix::fs::mknodat(&parent_fd, name, kind, mode, stat.st_rdev)
+                .map_err(fail("make the device"))?;
+            rustix::fs::chmodat(&parent_fd, name, mode, AtFlags::empty())
+                .map_err(fail("make the device"))?;
+            let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            rustix::fs::chownat(&parent_fd, name, Some(uid), Some(gid), flags)
+                .map_err(fail("make the device"))?;
+            return Ok(());
+        }
+        let node = rustix::fs::openat(CWD, host, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+            .map_err(fail("open the host's"))?;
+        let place = self.mount_point(path, false)?;
+        let tree = sys::mount::clone_tree(node.as_fd())?;
+        Ok(sys::mount::attach(tree.as_fd(), place.as_fd())?)
+    }
 }
 
 fn in_dev(name: &str) -> String {

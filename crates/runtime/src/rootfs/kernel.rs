@@ -4,6 +4,7 @@
 //! The kernel ties each to the namespaces of the process that mounts it, so this runs in
 //! the container's first process, on its way in.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -11,33 +12,9 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use sys::mount::Attributes;
 
-use super::points::is_directory;
+use super::hidden::Hidden;
+use super::points::{is_directory, target_error};
 use super::{Root, RootfsError, openat2};
-
-/// What is hidden: it tells about the machine, or lets one reach into it.
-const MASKED: [&str; 12] = [
-    "proc/acpi",
-    "proc/asound",
-    "proc/interrupts",
-    "proc/kcore",
-    "proc/keys",
-    "proc/latency_stats",
-    "proc/sched_debug",
-    "proc/scsi",
-    "proc/timer_list",
-    "proc/timer_stats",
-    "sys/devices/virtual/powercap",
-    "sys/firmware",
-];
-
-/// What may be read but not written.
-const READ_ONLY: [&str; 5] = [
-    "proc/bus",
-    "proc/fs",
-    "proc/irq",
-    "proc/sys",
-    "proc/sysrq-trigger",
-];
 
 const QUIET: Attributes = Attributes {
     read_only: false,
@@ -51,39 +28,86 @@ const SEALED: Attributes = Attributes {
     ..QUIET
 };
 
-/// Which `/sys` a container sees.
+/// Whose file system a container sees. A user may mount one only for namespaces of their
+/// own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sysfs {
-    /// One of its network namespace.
+pub(crate) enum Whose {
+    /// That of its namespaces.
     Own,
-    /// The host's: a user may mount one only for a network namespace of their own.
+    /// The host's.
     Host,
 }
 
 /// What is mounted from inside.
 #[derive(Debug, Clone)]
 pub(crate) struct KernelMounts {
-    pub(crate) sysfs: Sysfs,
+    pub(crate) proc: Whose,
+    pub(crate) sysfs: Whose,
+    pub(crate) queues: Whose,
+    pub(crate) cgroup: Whose,
+    /// `/sys` may be written.
+    pub(crate) writable: bool,
+    /// `/sys/fs/cgroup` may be written.
+    pub(crate) writable_cgroup: bool,
+    /// Names with dots or slashes, and values.
+    pub(crate) sysctls: BTreeMap<String, String>,
+    pub(crate) hidden: Hidden,
 }
 
 impl KernelMounts {
     /// Mounts them on a root of the caller's own mount namespace.
     pub(crate) fn mount(&self, root: &Root) -> Result<(), RootfsError> {
-        mount(root, "proc", "proc", QUIET)?;
-        mount(root, "dev/mqueue", "mqueue", QUIET)?;
-        match self.sysfs {
-            Sysfs::Own => {
-                mount(root, "sys", "sysfs", SEALED)?;
-                mount(root, "sys/fs/cgroup", "cgroup2", SEALED)?;
-            }
-            Sysfs::Host => {
-                let host = open_host("/sys")?;
-                bind(root, "sys", &host, SEALED)?;
-            }
+        show(root, self.proc, "proc", "proc", QUIET)?;
+        show(root, self.queues, "dev/mqueue", "mqueue", QUIET)?;
+        let sealed = |writable: bool| Attributes {
+            read_only: !writable,
+            ..QUIET
+        };
+        show(root, self.sysfs, "sys", "sysfs", sealed(self.writable))?;
+        if self.sysfs == Whose::Own {
+            let attributes = sealed(self.writable_cgroup || self.writable);
+            show(root, self.cgroup, "sys/fs/cgroup", "cgroup2", attributes)?;
         }
-        hide(root)?;
-        READ_ONLY.iter().try_for_each(|path| seal(root, path))
+        for (name, value) in &self.sysctls {
+            write_sysctl(root, name, value)?;
+        }
+        hide(root, &self.hidden.masked)?;
+        let mut read_only = self.hidden.read_only.iter();
+        read_only.try_for_each(|path| seal(root, path))
     }
+}
+
+fn show(
+    root: &Root,
+    whose: Whose,
+    target: &str,
+    kind: &'static str,
+    attributes: Attributes,
+) -> Result<(), RootfsError> {
+    match whose {
+        Whose::Own => mount(root, target, kind, attributes),
+        Whose::Host => {
+            let host = open_host(&format!("/{target}"))?;
+            let at = place(root, target);
+            let at = at.map_err(|errno| target_error(target, errno))?;
+            bind(&at, &host, attributes)
+        }
+    }
+}
+
+/// Each is written once, in the namespaces of the calling process.
+fn write_sysctl(root: &Root, name: &str, value: &str) -> Result<(), RootfsError> {
+    let shown = format!("the kernel parameter {name}");
+    let fail = |errno| sys::Error::new("set", shown.clone(), errno);
+    let path = match name.contains('/') {
+        true => name.to_owned(),
+        false => name.replace('.', "/"),
+    };
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let path = format!("proc/sys/{path}");
+    let file = openat2(root.as_fd(), Path::new(&path), OFlags::WRONLY, resolve).map_err(fail)?;
+    rustix::io::write(&file, value.as_bytes()).map_err(fail)?;
+    Ok(())
 }
 
 fn mount(
@@ -93,28 +117,22 @@ fn mount(
     attributes: Attributes,
 ) -> Result<(), RootfsError> {
     let mount = sys::mount::filesystem(kind, &[], attributes)?;
-    let place = place(root, target).map_err(|errno| super::points::target_error(target, errno))?;
+    let place = place(root, target).map_err(|errno| target_error(target, errno))?;
     Ok(sys::mount::attach(mount.as_fd(), place.as_fd())?)
 }
 
-fn bind(
-    root: &Root,
-    target: &str,
-    source: &OwnedFd,
-    attributes: Attributes,
-) -> Result<(), RootfsError> {
-    let place = place(root, target).map_err(|errno| super::points::target_error(target, errno))?;
+fn bind(place: &OwnedFd, source: &OwnedFd, attributes: Attributes) -> Result<(), RootfsError> {
     let tree = sys::mount::clone_tree(source.as_fd())?;
     sys::mount::restrict(tree.as_fd(), attributes, true)?;
     Ok(sys::mount::attach(tree.as_fd(), place.as_fd())?)
 }
 
 /// Hides files behind the null device and directories behind an empty one.
-fn hide(root: &Root) -> Result<(), RootfsError> {
+fn hide(root: &Root, masked: &[String]) -> Result<(), RootfsError> {
     let null = place(root, "dev/null");
-    let null = null.map_err(|errno| super::points::target_error("dev/null", errno))?;
+    let null = null.map_err(|errno| target_error("dev/null", errno))?;
     let mut empty = None;
-    for target in MASKED {
+    for target in masked {
         let Some(place) = existing(root, target)? else {
             continue;
         };
@@ -147,15 +165,16 @@ fn seal(root: &Root, target: &str) -> Result<(), RootfsError> {
         read_only: true,
         ..Attributes::default()
     };
-    bind(root, target, &place, read_only)
+    bind(&place, &place, read_only)
 }
 
-/// A place that this kernel may not have.
+/// A place that this kernel or image may not have. Those that a user names may lead through
+/// links of the image's, which stay inside.
 fn existing(root: &Root, target: &str) -> Result<Option<OwnedFd>, RootfsError> {
-    match place(root, target) {
+    match root.open(Path::new(target), OFlags::PATH) {
         Ok(place) => Ok(Some(place)),
-        Err(Errno::NOENT) => Ok(None),
-        Err(errno) => Err(super::points::target_error(target, errno)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(target_error(target, errno)),
     }
 }
 
@@ -166,7 +185,7 @@ fn place(root: &Root, target: &str) -> Result<OwnedFd, Errno> {
     openat2(root.as_fd(), Path::new(target), OFlags::PATH, resolve)
 }
 
-fn open_host(path: &str) -> sys::Result<OwnedFd> {
+pub(crate) fn open_host(path: &str) -> sys::Result<OwnedFd> {
     rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| sys::Error::new("open", path, errno))
 }

@@ -10,6 +10,7 @@ mod copy_up;
 mod devices;
 mod error;
 mod etc;
+mod hidden;
 mod kernel;
 mod mounts;
 mod points;
@@ -23,10 +24,11 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use sys::mount::{Attributes, Overlay};
 
-pub(crate) use devices::Nodes;
+pub(crate) use devices::{Devices, Nodes, SharedMemory};
 pub use error::RootfsError;
 pub(crate) use etc::{EtcFiles, bind_apt_setting};
-pub(crate) use kernel::{KernelMounts, Sysfs};
+pub(crate) use hidden::Hidden;
+pub(crate) use kernel::{KernelMounts, Whose, open_host};
 pub(crate) use mounts::{Terminals, open_terminal};
 
 /// Something that had to be created in the root file system to mount on.

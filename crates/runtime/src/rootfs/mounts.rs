@@ -8,15 +8,19 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use sys::mount::{Attributes, Overlay};
 
+use super::devices::{self, Devices, SharedMemory};
 use super::points::{is_directory, target_error};
-use super::{Nodes, Root, RootfsError, copy_up, devices};
+use super::{Root, RootfsError, copy_up};
+
+/// Bytes of a container's `/dev/shm` unless something else was asked for: docker's 64 MiB.
+const SHARED_MEMORY: u64 = 64 << 20;
 
 /// What the container itself has there; a mount on one would hide it.
 const RESERVED: [&str; 4] = ["", "dev", "proc", "sys"];
 
 impl Root {
     /// Mounts the container's `/dev` with its device nodes, terminals and shared memory.
-    pub(crate) fn mount_dev(&mut self, nodes: Nodes) -> Result<Terminals, RootfsError> {
+    pub(crate) fn mount_dev(&mut self, devices: Devices) -> Result<Terminals, RootfsError> {
         let quiet = Attributes {
             no_suid: true,
             no_exec: true,
@@ -28,7 +32,7 @@ impl Root {
         };
         let dev = sys::mount::filesystem("tmpfs", &[("mode", "755"), ("size", "65536k")], quiet)?;
         self.attach(&dev, "dev")?;
-        nodes.make(&dev)?;
+        devices.nodes.make(&dev)?;
         let pts = [
             ("newinstance", ""),
             ("ptmxmode", "0666"),
@@ -41,8 +45,19 @@ impl Root {
             Ok(pts) => pts,
         };
         self.attach(&pts, "dev/pts")?;
-        let shm = sys::mount::filesystem("tmpfs", &[("mode", "1777"), ("size", "65536k")], sealed)?;
-        self.attach(&shm, "dev/shm")?;
+        match devices.shared_memory {
+            SharedMemory::None => {}
+            SharedMemory::Own(size) => {
+                let size = size.unwrap_or(SHARED_MEMORY).to_string();
+                let options = [("mode", "1777"), ("size", size.as_str())];
+                let shm = sys::mount::filesystem("tmpfs", &options, sealed)?;
+                self.attach(&shm, "dev/shm")?;
+            }
+            SharedMemory::Of(source) => {
+                let tree = sys::mount::clone_tree(source.as_fd())?;
+                self.attach(&tree, "dev/shm")?;
+            }
+        }
         Ok(Terminals { dev, pts })
     }
 
