@@ -117,6 +117,7 @@ enum Command {
     Config(commands::config::ConfigArgs),
     Compose(commands::compose::ComposeArgs),
     Boot(commands::boot::BootArgs),
+    Doctor(commands::doctor::DoctorArgs),
     Version(commands::version::VersionArgs),
 }
 
@@ -383,6 +384,7 @@ impl Command {
             Self::Config(args) => commands::config::run(&args, host, project),
             Self::Compose(args) => commands::compose::run(args, host, project),
             Self::Boot(args) => commands::boot::run(&args, host),
+            Self::Doctor(args) => commands::doctor::run(&args, host),
             Self::Version(args) => commands::version::run(&args, host),
         }
     }

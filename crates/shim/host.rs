@@ -119,7 +119,7 @@ impl Host {
             .join("config.json")
     }
 
-    fn registry(&self, tls_verify: bool) -> engine::RegistryConfig {
+    pub(crate) fn registry(&self, tls_verify: bool) -> engine::RegistryConfig {
         let variable = |name: &str| {
             let lower = self.environment.get(&name.to_lowercase());
             lower

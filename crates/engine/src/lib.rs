@@ -14,6 +14,7 @@ mod containers;
 mod copy;
 mod create;
 mod diff;
+pub mod doctor;
 mod error;
 mod gateway;
 mod images;

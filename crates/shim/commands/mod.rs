@@ -10,6 +10,7 @@ pub(crate) mod container;
 pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod diff;
+pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod exec;
 pub(crate) mod export;
