@@ -1,5 +1,6 @@
 //! `--security-opt` and `--sysctl`.
 
+use std::io::Read;
 use std::path::Path;
 
 use engine::RunRequest;
@@ -71,16 +72,15 @@ fn seccomp(value: &str, cwd: &Path) -> Result<Seccomp, CliError> {
         let message = format!("cannot use the seccomp profile {}: {why}", path.display());
         CliError::new(Kind::Usage, message)
     };
-    let length = std::fs::metadata(&path)
-        .map_err(|e| fail(e.to_string()))?
-        .len();
-    if length > LARGEST_PROFILE {
-        return Err(fail("it is larger than 4 MiB".into()));
-    }
-    let text = std::fs::read_to_string(&path).map_err(|e| fail(e.to_string()))?;
-    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text) {
-        Ok(_) => Ok(Seccomp::Profile(Box::new(SeccompSource { path, text }))),
-        Err(error) => Err(fail(format!("it is not a JSON object: {error}"))),
+    // What is longer than a profile may be is told by the check; a device has no end.
+    let mut text = String::new();
+    std::fs::File::open(&path)
+        .and_then(|file| file.take(LARGEST_PROFILE).read_to_string(&mut text))
+        .map_err(|e| fail(e.to_string()))?;
+    let source = SeccompSource { path, text };
+    match runtime::seccomp_profile::check(&source) {
+        Ok(()) => Ok(Seccomp::Profile(Box::new(source))),
+        Err(error) => Err(CliError::from_error(Kind::Usage, &error)),
     }
 }
 
