@@ -87,7 +87,11 @@ fn show(
     match whose {
         Whose::Own => mount(root, target, kind, attributes),
         Whose::Host => {
-            let host = open_host(&format!("/{target}"))?;
+            let host = match open_host(&format!("/{target}")) {
+                // What the host does not show, its namespaces' guests do not see either.
+                Err(error) if error.errno() == Some(Errno::NOENT) => return Ok(()),
+                host => host?,
+            };
             let at = place(root, target);
             let at = at.map_err(|errno| target_error(target, errno))?;
             bind(&at, &host, attributes)

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::ContainerPlan;
-use model::container::{ExitRecord, LogDriver, RestartPolicy, RunPhase, RunState};
+use model::container::{ExitRecord, LogDriver, NamespaceMode, RestartPolicy, RunPhase, RunState};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, FdFlags};
+use rustix::process::{Pid, Signal, WaitOptions};
 use sys::process::Fork;
 
 use super::clock::{self, Moment};
@@ -30,6 +31,8 @@ use crate::{liveness, process, userns};
 /// A container that has run this long is worth a smaller supervisor.
 const SETTLED: Duration = Duration::from_millis(300);
 const KILL: i32 = 9;
+/// How deep a tree of orphans is followed.
+const ORPHANED_GENERATIONS: u32 = 10_000;
 /// How long the end waits for output that somebody else may still hold open.
 const SILENCE: Duration = Duration::from_millis(100);
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -348,6 +351,9 @@ fn watch(mut supervisor: Supervisor) -> (Supervisor, i32) {
             }
         }
     };
+    if supervisor.plan.isolation.pid != NamespaceMode::Private {
+        end_orphans();
+    }
     drain(&mut supervisor);
     (supervisor, code)
 }
@@ -389,6 +395,28 @@ fn again_after(supervisor: &mut Supervisor, code: i32) -> Option<Moment> {
         .restarts
         .next(policy, code, ran, stopped)
         .map(|delay| now + delay)
+}
+
+/// In a pid namespace of its own, a container's processes end with its first one. In
+/// another, those that it leaves behind become our children, and are ended here.
+fn end_orphans() {
+    // Each that ends may leave children of its own.
+    for _ in 0..ORPHANED_GENERATIONS {
+        let children = sys::process::read_proc("thread-self/children").unwrap_or_default();
+        let mut children = children
+            .split_ascii_whitespace()
+            .filter_map(|number| number.parse().ok())
+            .filter_map(Pid::from_raw)
+            .peekable();
+        if children.peek().is_none() {
+            return;
+        }
+        for child in children {
+            // Not yet reaped, so the number is still theirs.
+            let _ = rustix::process::kill_process(child, Signal::KILL);
+            let _ = rustix::process::waitpid(Some(child), WaitOptions::empty());
+        }
+    }
 }
 
 fn wait_for_restart(supervisor: &mut Supervisor, at: Moment) {
