@@ -34,8 +34,8 @@ use text::{Diagnostic, Sources};
 pub use load::load;
 pub use output::{Change, changed_fields, fingerprint, to_json, to_yaml};
 pub use project::{
-    Attachment, Build, Condition, Dependency, Health, HealthTest, LimitKey, Network, Port,
-    Project, PullPolicy, Service, ServiceLimits, ServiceNetwork, ServiceVolume, Tmpfs, Volume, VolumeKind,
+    Attachment, Build, Condition, Dependency, Health, HealthTest, LimitKey, Network, Port, Project,
+    PullPolicy, Service, ServiceLimits, ServiceNetwork, ServiceVolume, Tmpfs, Volume, VolumeKind,
 };
 pub use yaml::yaml_value;
 

@@ -154,11 +154,9 @@ impl Reader<'_> {
         };
         if value.is_none() {
             match node.scalar_text() {
-                Some(text) => self.invalid(
-                    node,
-                    at,
-                    format_args!("`{text}` is not a number that fits"),
-                ),
+                Some(text) => {
+                    self.invalid(node, at, format_args!("`{text}` is not a number that fits"))
+                }
                 None => self.wrong(node, at, "a whole number"),
             }
         }

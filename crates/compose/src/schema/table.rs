@@ -356,7 +356,10 @@ const BLKIO: Shape = Keys(&[
     yes("device_write_bps", Items(&RATE)),
     yes("device_write_iops", Items(&RATE)),
     yes("weight", Any),
-    yes("weight_device", Items(&Keys(&[yes("path", Any), yes("weight", Any)]))),
+    yes(
+        "weight_device",
+        Items(&Keys(&[yes("path", Any), yes("weight", Any)])),
+    ),
 ]);
 
 const RATE: Shape = Keys(&[yes("path", Any), yes("rate", Any)]);
