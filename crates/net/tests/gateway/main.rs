@@ -467,9 +467,11 @@ fn connections_inside_are_not_made_by_cookies() {
     let mut machine = Machine::new();
     let one = machine.container(plan("one", vec![attachment("front", 0)]));
     for namespace in [&one.netns, &Namespace(one.router)] {
-        let setting =
-            namespace.within(|| std::fs::read_to_string("/proc/sys/net/ipv4/tcp_syncookies"));
-        assert_eq!(setting.unwrap(), "0\n");
+        for (name, value) in [("tcp_syncookies", "0\n"), ("tcp_max_syn_backlog", "4096\n")] {
+            let path = format!("/proc/sys/net/ipv4/{name}");
+            let setting = namespace.within(|| std::fs::read_to_string(path));
+            assert_eq!(setting.unwrap(), value);
+        }
     }
 }
 
