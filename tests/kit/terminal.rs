@@ -70,6 +70,27 @@ impl Terminal {
         }
     }
 
+    /// Gives the terminal another size.
+    pub(crate) fn resize(&self, rows: u16, columns: u16) {
+        let size = Winsize {
+            ws_row: rows,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(self.master.as_fd(), size).unwrap();
+    }
+
+    /// The number of the process that `setsid` executes for us.
+    pub(crate) fn program(&self) -> u32 {
+        let pid = self.child.id();
+        let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = text.unwrap_or_default();
+        // It forks only if it has to.
+        let first = children.split_whitespace().next();
+        first.map_or(pid, |child| child.parse().unwrap())
+    }
+
     /// Presses keys.
     pub(crate) fn press(&mut self, keys: &str) {
         self.master.write_all(keys.as_bytes()).unwrap();
@@ -88,7 +109,7 @@ impl Terminal {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             match self.output.recv_timeout(left) {
-                Ok(bytes) => self.shown(&bytes),
+                Ok(bytes) => self.take(&bytes),
                 Err(RecvTimeoutError::Timeout) => panic!("no `{text}` in:\n{plain}"),
                 Err(RecvTimeoutError::Disconnected) => {
                     panic!("the program ended without `{text}`:\n{plain}")
@@ -97,12 +118,20 @@ impl Terminal {
         }
     }
 
+    /// What has been shown and not been expected yet.
+    pub(crate) fn shown(&mut self) -> String {
+        while let Ok(bytes) = self.output.try_recv() {
+            self.take(&bytes);
+        }
+        plain(&self.seen)
+    }
+
     /// Waits for the program's end; its exit code, and what it showed last.
     pub(crate) fn end(mut self) -> (i32, String) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             while let Ok(bytes) = self.output.try_recv() {
-                self.shown(&bytes);
+                self.take(&bytes);
             }
             if let Some(status) = self.child.try_wait().unwrap() {
                 return (status.code().unwrap_or(-1), plain(&self.seen));
@@ -116,7 +145,7 @@ impl Terminal {
         }
     }
 
-    fn shown(&mut self, bytes: &[u8]) {
+    fn take(&mut self, bytes: &[u8]) {
         for _ in bytes.windows(WHERE.len()).filter(|window| *window == WHERE) {
             self.master.write_all(HERE).unwrap();
         }
