@@ -113,9 +113,30 @@ pub fn read_exit(path: &Path) -> Result<Option<ExitRecord>, RecordError> {
 }
 
 /// Publishes how a run ended. The file is handed back, to be synced once everybody waiting
-/// has been told.
+/// has been told. On a full disk the note of the run's beginning becomes the record of its
+/// end: its block and its name are there already.
 pub(crate) fn write_exit(path: &Path, record: &ExitRecord) -> Result<File, RecordError> {
-    write(path, record)
+    match write(path, record) {
+        Err(e) if is_full(&e.source) => overwrite(&running_path(path), path, record).map_err(|_| e),
+        written => written,
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
+/// Writes into a file that is there, longer than what is written, and renames it.
+fn overwrite(from: &Path, path: &Path, record: &ExitRecord) -> io::Result<File> {
+    // What a failed write has left takes up what little there is.
+    let _ = std::fs::remove_file(path.with_extension("tmp"));
+    let bytes = serde_json::to_vec(record).expect("plain structs serialise");
+    let mut file = File::options().write(true).open(from)?;
+    file.write_all(&bytes)?;
+    file.set_len(bytes.len() as u64)?;
+    std::fs::rename(from, path)?;
+    Ok(file)
 }
 
 /// Makes a published record survive a power cut.
