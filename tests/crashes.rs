@@ -1,5 +1,6 @@
-//! The command is killed at random moments of `pull`, `up` and `down`. Whatever the
-//! moment: the next command works, no image is half visible, nothing is left over.
+//! The command is killed at random moments of `pull`, `up`, `down`, `run`, `create`, `stop`
+//! and `rm`. Whatever the moment: the next command works, no image is half visible, nothing
+//! is left over.
 //!
 //! The moments come from a seed, which a failure prints; `SHIM_TEST_SEED` repeats them.
 
@@ -18,8 +19,10 @@ use kit::bases::{Base, archive};
 use kit::web::{PATIENCE, wait_until};
 use kit::{Server, Shim, run};
 
-/// Kills in each of the two tests.
+/// Kills of `pull`, `up` and `down` in each of the two tests.
 const ROUNDS: usize = 25;
+/// Kills of commands on one container, in each of two more.
+const MORE_ROUNDS: usize = 18;
 /// Random bytes in each layer of the image that is pulled: enough for a kill to hit.
 const LAYER_BYTES: usize = 6 << 20;
 
@@ -131,17 +134,7 @@ impl Victim<'_> {
 
     /// Lets the act run so long, then kills it. Whether it was still running.
     fn kill(&self, act: &str, after: Duration) -> bool {
-        let mut command = self.shim.command(&self.args(act));
-        let mut child = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(after);
-        let running = child.try_wait().unwrap().is_none();
-        child.kill().unwrap();
-        child.wait().unwrap();
-        running
+        kill(self.shim.command(&self.args(act)), after)
     }
 
     /// What others see right after the kill.
@@ -234,4 +227,86 @@ fn a_killed_command_harms_nothing(shim: &Shim) {
     }
 }
 
+fn a_killed_command_leaves_no_part_of_a_container(shim: &Shim) {
+    shim.has(&[Base::Busybox]);
+    let mut moments = Moments::new();
+    let mut hits = 0;
+    let whole = DEEDS.map(|deed| {
+        let start = Instant::now();
+        let began = prepare(shim, deed);
+        let start = if began { Instant::now() } else { start };
+        shim.ok(deed);
+        let whole = start.elapsed();
+        shim.remove_all().succeeded();
+        whole
+    });
+    for round in 0..MORE_ROUNDS {
+        // Each as often as the others.
+        let which = round % DEEDS.len();
+        let (deed, after) = (DEEDS[which], moments.within(whole[which]));
+        println!("round {round}: {deed:?}, killed after {after:?}");
+        prepare(shim, deed);
+        hits += usize::from(kill(shim.command(deed), after));
+        shim.ok(&["ps", "-a"]);
+        shim.see();
+        if deed[..2] == ["run", "--rm"] {
+            // Nobody has to remove it.
+            let gone = wait_until(PATIENCE, || shim.ok(&["ps", "-aq"]).is_empty());
+            assert!(gone, "{}", shim.ok(&["ps", "-a"]));
+        }
+        shim.remove_all().succeeded();
+        assert_eq!(shim.ok(&["volume", "ls", "-q"]), "", "anonymous volumes are left");
+        shim.leaks_nothing();
+    }
+    assert_ne!(hits, 0, "every command had ended before it was killed");
+}
+
+}
+
+/// Commands on one container, with what makes the most parts of one.
+const DEEDS: [&[&str]; 6] = [
+    &[
+        "run",
+        "--rm",
+        "-v",
+        "/a",
+        "-v",
+        "/b",
+        "--network",
+        "none",
+        "busybox",
+        "true",
+    ],
+    &["run", "--rm", "-v", "/a", "-p", "80", "busybox", "true"],
+    &[
+        "run", "-d", "--name", "c", "-v", "/a", "busybox", "sleep", "1000",
+    ],
+    &[
+        "create", "--name", "c", "-v", "/a", "-v", "/b", "busybox", "true",
+    ],
+    &["stop", "-t", "0", "c"],
+    &["rm", "-f", "-v", "c"],
+];
+
+/// Makes the container that a deed is done to; whether there is one.
+fn prepare(shim: &Shim, deed: &[&str]) -> bool {
+    let needs = matches!(deed[0], "stop" | "rm");
+    if needs {
+        shim.ok(DEEDS[2]);
+    }
+    needs
+}
+
+/// Lets a command run so long, then kills it. Whether it was still running.
+fn kill(mut command: std::process::Command, after: Duration) -> bool {
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(after);
+    let running = child.try_wait().unwrap().is_none();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    running
 }

@@ -82,6 +82,11 @@ impl User {
         chown(path, Some(self.uid), Some(self.gid)).unwrap();
     }
 
+    /// Who owns a file system, in mount's words.
+    pub(super) fn owner(&self) -> String {
+        format!("uid={},gid={}", self.uid, self.gid)
+    }
+
     /// A program run as this user.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("/usr/bin/setpriv");
