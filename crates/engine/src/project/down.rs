@@ -64,6 +64,7 @@ impl Engine {
         }
         if !orphans_stay {
             self.store.projects().remove(&project.name)?;
+            self.store.sweep();
         }
         self.gateway_may_end()
     }
