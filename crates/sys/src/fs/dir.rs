@@ -1,8 +1,8 @@
 //! A directory held open, and the acts on its entries.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -38,6 +38,9 @@ const DIR_FLAGS: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::CLOEXEC)
     .union(OFlags::NOFOLLOW);
+
+/// The call's number on every machine; not all of the C library's headers know it yet.
+const FCHMODAT2: libc::c_long = 452;
 
 impl DirFd {
     /// Opens a directory by path; links in it are followed, except at its end.
@@ -254,11 +257,45 @@ impl DirFd {
         .map_err(|e| self.error("change owner of", name, e))
     }
 
-    /// Changes the permission bits of an entry, which must not be a link: `chmod` has
-    /// no way not to follow one, so the caller has just made or looked at it.
+    /// Changes the permission bits of an entry, which must not be a link. Where the tree
+    /// lives, whatever was made a moment ago may have been replaced by one.
     pub fn chmod(&self, name: &OsStr, mode: u32) -> Result<()> {
-        fs::chmodat(&self.fd, name, Mode::from_raw_mode(mode), AtFlags::empty())
-            .map_err(|e| self.error("change mode of", name, e))
+        let changed = match self.fchmodat2(name, mode) {
+            // Linux before 6.6, and filters around us that do not know the call.
+            Err(Errno::NOSYS | Errno::PERM) => self.chmod_opened(name, mode),
+            other => other,
+        };
+        changed.map_err(|e| self.error("change mode of", name, e))
+    }
+
+    fn fchmodat2(&self, name: &OsStr, mode: u32) -> rustix::io::Result<()> {
+        let name = CString::new(name.as_bytes()).map_err(|_| Errno::INVAL)?;
+        // SAFETY: the name is NUL-terminated and outlives the call; the rest are numbers.
+        let answer = unsafe {
+            libc::syscall(
+                FCHMODAT2,
+                self.fd.as_raw_fd(),
+                name.as_ptr(),
+                mode,
+                libc::AT_SYMLINK_NOFOLLOW,
+            )
+        };
+        match answer {
+            0 => Ok(()),
+            _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)),
+        }
+    }
+
+    /// By the magic link of the entry itself, held open.
+    fn chmod_opened(&self, name: &OsStr, mode: u32) -> rustix::io::Result<()> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let entry = fs::openat(&self.fd, name, flags, Mode::empty())?;
+        let kind = FileType::from_raw_mode(fs::fstat(&entry)?.st_mode);
+        if kind == FileType::Symlink {
+            return Err(Errno::OPNOTSUPP);
+        }
+        let path = format!("/proc/self/fd/{}", entry.as_raw_fd());
+        fs::chmod(path, Mode::from_raw_mode(mode))
     }
 
     /// Changes the permission bits of this directory.
@@ -362,6 +399,30 @@ mod tests {
             dir.open_in_root("link/passwd".as_ref(), OFlags::RDONLY)
                 .is_err()
         );
+    }
+
+    #[test]
+    fn modes_of_links_are_nobodys() {
+        let temp = tempfile::tempdir().unwrap();
+        let target = temp.path().join("target");
+        std::fs::write(&target, "").unwrap();
+        std::os::unix::fs::symlink(&target, temp.path().join("link")).unwrap();
+        let dir = DirFd::open(temp.path()).unwrap();
+        let mode = || dir.stat("target".as_ref()).unwrap().unwrap().st_mode & 0o7777;
+        let ways: [fn(&DirFd, &OsStr, u32) -> rustix::io::Result<()>; 2] =
+            [DirFd::fchmodat2, DirFd::chmod_opened];
+        for (way, wanted) in ways.into_iter().zip([0o4751, 0o640]) {
+            match way(&dir, "target".as_ref(), wanted) {
+                Err(Errno::NOSYS) => continue,
+                other => other.unwrap(),
+            }
+            assert_eq!(mode(), wanted);
+            assert!(way(&dir, "link".as_ref(), 0o777).is_err());
+            assert_eq!(mode(), wanted);
+        }
+        dir.chmod("target".as_ref(), 0o600).unwrap();
+        assert!(dir.chmod("link".as_ref(), 0o777).is_err());
+        assert_eq!(mode(), 0o600);
     }
 
     #[test]
