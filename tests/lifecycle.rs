@@ -69,16 +69,27 @@ fn into_file(shim: &Shim, args: &[&str], name: &str) -> std::path::PathBuf {
 /// boolean, array, object, or an integer that may be absent. Empty arrays and objects may
 /// be `null`.
 const DOCKERS: [(&str, &str); 6] = [
-    ("", "Id:s Created:s Path:s Args:a State:o Image:s ResolvConfPath:s HostnamePath:s HostsPath:s \
+    (
+        "",
+        "Id:s Created:s Path:s Args:a State:o Image:s ResolvConfPath:s HostnamePath:s HostsPath:s \
           LogPath:s Name:s RestartCount:i Driver:s Platform:s MountLabel:s ProcessLabel:s \
           AppArmorProfile:s ExecIDs:a HostConfig:o GraphDriver:o SizeRw:i SizeRootFs:i Mounts:a \
-          Config:o NetworkSettings:o"),
-    ("State", "Status:s Running:b Paused:b Restarting:b OOMKilled:b Dead:b Pid:i ExitCode:i Error:s \
-               StartedAt:s FinishedAt:s"),
-    ("Config", "Hostname:s Domainname:s User:s AttachStdin:b AttachStdout:b AttachStderr:b \
+          Config:o NetworkSettings:o",
+    ),
+    (
+        "State",
+        "Status:s Running:b Paused:b Restarting:b OOMKilled:b Dead:b Pid:i ExitCode:i Error:s \
+               StartedAt:s FinishedAt:s",
+    ),
+    (
+        "Config",
+        "Hostname:s Domainname:s User:s AttachStdin:b AttachStdout:b AttachStderr:b \
                 ExposedPorts:o Tty:b OpenStdin:b StdinOnce:b Env:a Cmd:a Image:s Volumes:o \
-                WorkingDir:s Entrypoint:a OnBuild:a Labels:o StopSignal:s StopTimeout:i"),
-    ("HostConfig", "Binds:a ContainerIDFile:s LogConfig:o NetworkMode:s PortBindings:o \
+                WorkingDir:s Entrypoint:a OnBuild:a Labels:o StopSignal:s StopTimeout:i",
+    ),
+    (
+        "HostConfig",
+        "Binds:a ContainerIDFile:s LogConfig:o NetworkMode:s PortBindings:o \
                     RestartPolicy:o AutoRemove:b VolumeDriver:s VolumesFrom:a ConsoleSize:a CapAdd:a \
                     CapDrop:a CgroupnsMode:s Dns:a DnsOptions:a DnsSearch:a ExtraHosts:a GroupAdd:a \
                     IpcMode:s Cgroup:s Links:a OomScoreAdj:i PidMode:s Privileged:b PublishAllPorts:b \
@@ -89,16 +100,23 @@ const DOCKERS: [(&str, &str); 6] = [
                     CpuRealtimePeriod:i CpuRealtimeRuntime:i CpusetCpus:s CpusetMems:s Devices:a \
                     DeviceCgroupRules:a DeviceRequests:a MemoryReservation:i MemorySwap:i \
                     MemorySwappiness:n OomKillDisable:b PidsLimit:n Ulimits:a CpuCount:i CpuPercent:i \
-                    IOMaximumIOps:i IOMaximumBandwidth:i MaskedPaths:a ReadonlyPaths:a"),
-    ("NetworkSettings", "Bridge:s SandboxID:s SandboxKey:s Ports:o HairpinMode:b \
+                    IOMaximumIOps:i IOMaximumBandwidth:i MaskedPaths:a ReadonlyPaths:a",
+    ),
+    (
+        "NetworkSettings",
+        "Bridge:s SandboxID:s SandboxKey:s Ports:o HairpinMode:b \
                          LinkLocalIPv6Address:s LinkLocalIPv6PrefixLen:i SecondaryIPAddresses:a \
                          SecondaryIPv6Addresses:a EndpointID:s Gateway:s GlobalIPv6Address:s \
                          GlobalIPv6PrefixLen:i IPAddress:s IPPrefixLen:i IPv6Gateway:s MacAddress:s \
-                         Networks:o"),
-    ("NetworkSettings.Networks.none", "IPAMConfig:o Links:a Aliases:a MacAddress:s DriverOpts:o \
+                         Networks:o",
+    ),
+    (
+        "NetworkSettings.Networks.none",
+        "IPAMConfig:o Links:a Aliases:a MacAddress:s DriverOpts:o \
                                        NetworkID:s EndpointID:s Gateway:s IPAddress:s IPPrefixLen:i \
                                        IPv6Gateway:s GlobalIPv6Address:s GlobalIPv6PrefixLen:i \
-                                       DNSNames:a"),
+                                       DNSNames:a",
+    ),
 ];
 
 as_root_and_user! {
@@ -294,6 +312,113 @@ fn lists_are_filtered_and_laid_out(shim: &Shim) {
     assert_eq!(keys, ["Command", "CreatedAt", "ID", "Image", "Labels", "LocalVolumes", "Mounts", "Names",
                       "Networks", "Ports", "RunningFor", "Size", "State", "Status"]);
     assert_eq!(shim.ok(&["ps", "-q", "--no-trunc"]).len(), 64);
+}
+
+fn events_are_told_as_they_come(shim: &Shim) {
+    shim.has(&[Base::Busybox]);
+    let watch = piped(shim.command(&["events", "--since", "1h", "--format", "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}"]));
+    let ended = shim.run(&run_args(&["--name", "c", "--label", "l=1"], &["sh", "-c", "exit 3"]));
+    assert_eq!(ended.code, 3);
+    sleeper(shim, "d", &[]);
+    exec(shim, "d", "exit 0");
+    shim.ok(&["rename", "d", "e"]);
+    shim.ok(&["restart", "e"]);
+    shim.ok(&["rm", "-f", "c", "e"]);
+    shim.ok(&["volume", "create", "v"]);
+    shim.ok(&["volume", "rm", "v"]);
+    shim.ok(&["tag", "busybox", "other:1"]);
+    let mut since = shim.command(&["events", "--since", "10m", "--until", "0s", "--format", "json"]);
+    let journal = Outcome::of(&mut since, "events", b"").succeeded();
+    interrupt(&watch);
+    let seen = Outcome::from_child(watch, "events").succeeded();
+    let seen: Vec<&str> = seen.lines().collect();
+    let wanted = ["container create c", "container start c", "container die c", "container create d",
+                  "container start d", "container exec_create: sh -c exit 0 d",
+                  "container exec_start: sh -c exit 0 d", "container exec_die d", "container rename e"];
+    assert_eq!(&seen[..wanted.len()], wanted, "{seen:?}");
+    for rest in ["container kill d", "container stop d", "container restart e", "container destroy c",
+                 "container destroy e", "volume create v", "volume destroy v", "image tag other:1"] {
+        assert!(seen.contains(&rest), "no `{rest}` in {seen:?}");
+    }
+    // What is over is told again, in docker's JSON, as far as it is kept.
+    let events: Vec<serde_json::Value> = journal.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let die = events.iter().find(|e| e["Action"] == "die").unwrap();
+    assert_eq!(die["Actor"]["Attributes"]["exitCode"], "3");
+    assert_eq!((&die["Actor"]["Attributes"]["l"], &die["from"]), (&"1".into(), &"busybox".into()));
+    assert_eq!((&die["status"], &die["scope"]), (&"die".into(), &"local".into()));
+    assert!(die["timeNano"].as_i64().unwrap() / 1_000_000_000 == die["time"].as_i64().unwrap());
+    let past = |filters: &[&str]| {
+        let mut args = vec!["events", "--since", "10m", "--until", "0s"];
+        filters.iter().for_each(|filter| args.extend(["--filter", filter]));
+        shim.ok(&args).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(past(&["event=die", "container=c"]).len(), 1);
+    assert!(past(&["event=die", "container=c"])[0].contains(" container die "));
+    assert_eq!(past(&["type=volume"]).len(), 2);
+    assert_eq!(past(&["label=l=1", "event=create", "event=start"]).len(), 2);
+    assert_eq!(past(&["image=other:1", "type=image"]).len(), 1);
+    shim.run(&["events", "--filter", "colour=red"]).failed(&["invalid filter"]);
+    shim.run(&["events", "--since", "whenever"]).failed(&["invalid --since"]);
+}
+
+fn processes_are_listed_as_ps_does(shim: &Shim) {
+    shim.has(&[Base::Busybox]);
+    sleeper(shim, "c", &[]);
+    until("its sleep", || shim.ok(&["top", "c"]).lines().count() == 3);
+    let list = shim.ok(&["top", "c"]);
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let lines: Vec<Vec<String>> = list.lines().map(words).collect();
+    assert_eq!(lines[0].join(" "), "UID PID PPID C STIME TTY TIME CMD");
+    assert_eq!(lines[1][0], "root");
+    assert_eq!(lines[1][1], inspect(shim, "c", "{{.State.Pid}}"), "the host's numbers");
+    assert_eq!(lines[2][2], lines[1][1]);
+    assert!(list.ends_with("sleep 1000"), "{list}");
+    let custom = shim.ok(&["top", "c", "-o", "pid,comm=PROGRAM"]);
+    assert_eq!(words(custom.lines().next().unwrap()), ["PID", "PROGRAM"]);
+    assert!(custom.ends_with("sleep"), "{custom}");
+    assert!(shim.ok(&["top", "c", "aux"]).starts_with("USER"));
+    shim.run(&["top", "c", "-o", "colour"]).failed(&["no column `colour`"]);
+    shim.run(&["top", "c", "-Z"]).failed(&["-Z"]);
+    shim.ok(&["stop", "c"]);
+    shim.run(&["top", "c"]).failed(&["not running"]);
+}
+
+fn usage_is_measured(shim: &Shim) {
+    shim.has(&[Base::Busybox]);
+    let script = format!("(while :; do :; done) & {SLEEP}");
+    shim.ok(&run_args(&["-d", "--name", "busy"], &["sh", "-c", &script]));
+    shim.ok(&["create", "--name", "still", "busybox"]);
+    let table = shim.ok(&["stats", "--no-stream"]);
+    let mut lines = table.lines();
+    assert_eq!(lines.next().unwrap().split("  ").map(str::trim).filter(|w| !w.is_empty()).collect::<Vec<_>>(),
+               ["CONTAINER ID", "NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS"]);
+    assert_eq!(lines.count(), 1, "only what runs");
+    let cpu: f64 = shim.ok(&["stats", "--no-stream", "--format", "{{.CPUPerc}}", "busy"])
+        .trim_end_matches('%').parse().unwrap();
+    assert!(cpu > 1.0, "{cpu}");
+    let all = shim.ok(&["stats", "-a", "--no-stream", "--format", "{{.Name}} {{.PIDs}}"]);
+    assert_eq!(all, "still 0\nbusy 3");
+    let row: serde_json::Value =
+        serde_json::from_str(&shim.ok(&["stats", "--no-stream", "--format", "json", "busy"])).unwrap();
+    let keys: Vec<&String> = row.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["BlockIO", "CPUPerc", "Container", "ID", "MemPerc", "MemUsage", "Name", "NetIO", "PIDs"]);
+    shim.run(&["stats", "--no-stream", "nosuch"]).failed(&["no such container"]);
+}
+
+fn a_restart_policy_can_be_changed(shim: &Shim) {
+    shim.has(&[Base::Busybox]);
+    shim.ok(&run_args(&["-d", "--name", "c"], &["sh", "-c", "echo run; sleep 1; exit 3"]));
+    assert_eq!(shim.ok(&["update", "--restart", "on-failure:1", "c"]), "c");
+    assert_eq!(inspect(shim, "c", "{{.HostConfig.RestartPolicy.Name}}"), "on-failure");
+    until("its second run's end", || {
+        inspect(shim, "c", "{{.State.Status}} {{.RestartCount}}") == "exited 1"
+    });
+    assert_eq!(shim.ok(&["logs", "c"]), "run\nrun");
+    shim.run(&["update", "c"]).failed(&["nothing to update"]);
+    shim.run(&["update", "--restart", "maybe", "c"]).failed(&["invalid --restart"]);
+    shim.run(&["update", "--memory", "1k", "c"]).failed(&["6 MiB"]);
+    let some = shim.run(&["update", "--restart", "no", "nosuch", "c"]);
+    assert_eq!((some.code, some.stdout.as_str()), (1, "c\n"));
 }
 
 fn differences_are_told(shim: &Shim) {
@@ -530,6 +655,35 @@ fn a_user_without_a_cgroup_is_told_why_nothing_is_paused() {
         "hint:",
     ]);
     assert_eq!(inspect(shim, "c", "{{.State.Status}}"), "running");
+}
+
+/// Ctrl-C.
+fn interrupt(child: &std::process::Child) {
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    run("kill", &["-INT", &child.id().to_string()]);
+}
+
+#[test]
+fn limits_can_be_changed_while_it_runs() {
+    let shim = &Shim::as_root();
+    shim.has(&[Base::Busybox]);
+    sleeper(shim, "c", &["--memory", "64m", "--pids-limit", "50"]);
+    shim.ok(&["update", "--memory", "32m", "--pids-limit", "20", "c"]);
+    assert_eq!(
+        inspect(
+            shim,
+            "c",
+            "{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}}"
+        ),
+        "33554432 20"
+    );
+    let script = "for i in $(seq 40); do sleep 5 & done; wait";
+    let many = shim.run(&["exec", "c", "sh", "-c", script]);
+    assert!(many.stderr.contains("fork"), "{}", many.stderr);
+    assert!(
+        shim.ok(&["stats", "--no-stream", "--format", "{{.MemUsage}}", "c"])
+            .ends_with(" / 32MiB")
+    );
 }
 
 fn piped(mut command: std::process::Command) -> std::process::Child {

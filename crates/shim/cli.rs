@@ -84,12 +84,16 @@ enum Command {
     Unpause(commands::pause::UnpauseArgs),
     Rm(commands::rm::RmArgs),
     Rename(commands::rename::RenameArgs),
+    Update(commands::update::UpdateArgs),
     Wait(commands::wait::WaitArgs),
     Ps(commands::ps::PsArgs),
     Logs(commands::logs::LogsArgs),
     Exec(commands::exec::ExecArgs),
     Attach(commands::attach::AttachArgs),
     Inspect(commands::inspect::InspectArgs),
+    Top(commands::top::TopArgs),
+    Stats(commands::stats::StatsArgs),
+    Events(commands::events::EventsArgs),
     Port(commands::port::PortArgs),
     Cp(commands::cp::CpArgs),
     Diff(commands::diff::DiffArgs),
@@ -312,6 +316,8 @@ impl Command {
             | Self::Cp(_)
             | Self::Diff(_)
             | Self::Commit(_)
+            | Self::Top(_)
+            | Self::Stats(_)
             | Self::Export(_)
             | Self::Build(_)
             | Self::Pull(_)
@@ -347,6 +353,10 @@ impl Command {
             Self::Unpause(args) => commands::pause::run_unpause(&args, host),
             Self::Rm(args) => commands::rm::run(&args, host),
             Self::Rename(args) => commands::rename::run(&args, host),
+            Self::Update(args) => commands::update::run(&args, host),
+            Self::Top(args) => commands::top::run(&args, host),
+            Self::Stats(args) => commands::stats::run(&args, host),
+            Self::Events(args) => commands::events::run(&args, host),
             Self::Wait(args) => commands::wait::run(&args, host),
             Self::Port(args) => commands::port::run(&args, host),
             Self::Cp(args) => commands::cp::run(&args, host),

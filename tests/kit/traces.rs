@@ -65,8 +65,10 @@ impl Shim {
     /// Files of the runtime directory that are not locks.
     pub(crate) fn runtime_files(&self) -> Vec<PathBuf> {
         let lock = |path: &Path| path.extension().is_some_and(|e| e == "lock");
+        // What has happened may be asked for later.
+        let journal = |path: &Path| path.file_stem().is_some_and(|stem| stem == "events");
         let mut files = files_below(&self.run_dir());
-        files.retain(|path| !lock(path) && !path.is_dir());
+        files.retain(|path| !lock(path) && !journal(path) && !path.is_dir());
         files
     }
 

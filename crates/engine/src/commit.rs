@@ -60,7 +60,9 @@ impl Engine {
             })
             .collect();
         layers.push(ImageLayer::from(&layer));
-        Ok(self.store.images().create(&config, &layers, reference)?)
+        let image = self.store.images().create(&config, &layers, reference)?;
+        self.note_container(record, "commit", &[("imageID", image.id.as_str())]);
+        Ok(image)
     }
 
     /// The upper directory as a layer of our own: by way of a tar, for the container goes

@@ -359,6 +359,7 @@ impl Engine {
     /// Writes a container's file system as a tar: from a clone of its root mount if it runs,
     /// else from a private mount.
     pub fn export(&self, record: &ContainerRecord, out: &mut dyn Write) -> Result<()> {
+        self.note_container(record, "export", &[]);
         // Nobody starts it, and with it mounts its upper directory, in between.
         let lock = self.store.containers().lock(&record.id)?;
         let mounted = match self.observe(record)? {

@@ -54,6 +54,7 @@ impl Engine {
             harmless: !options.archive,
             ..Extract::default()
         };
+        self.note_container(record, "archive-path", &[]);
         self.with_root(record, |root| {
             transfer((root, from), (&host, to), options.follow, how)
         })
@@ -87,6 +88,7 @@ impl Engine {
         options: CopyOptions,
         writer: &mut (dyn Write + Send),
     ) -> Result<()> {
+        self.note_container(record, "archive-path", &[]);
         self.with_root(record, |root| {
             let source = source(root, from, options.follow)?;
             let shown = match from.is_content() {
@@ -130,6 +132,7 @@ impl Engine {
 
     /// What a container may not write to, nobody writes to.
     fn check_writable(&self, record: &ContainerRecord, to: CopyPath<'_>) -> Result<()> {
+        self.note_container(record, "extract-to-dir", &[]);
         let plan = self.plan(record)?;
         let path = Path::new("/").join(to.path);
         let mounted = |mount: &model::MountPlan| path.starts_with(&mount.target);

@@ -116,6 +116,7 @@ impl Engine {
             match containers.create(&record, &plan) {
                 Ok(()) => {
                     note.into_iter().for_each(|text| events.send(Event::Warning { text }));
+                    self.note_container(&record, "create", &[]);
                     return Ok(record);
                 }
                 Err(store::Error::NameTaken { .. }) if request.name.is_none() && attempt < 20 => {}

@@ -21,10 +21,17 @@ impl Engine {
         let client = Client::new(self.settings.registry.clone());
         let sink = StoreSink { store: &self.store };
         let pulled = client.pull(reference, platform, &sink, events)?;
-        Ok(self
+        let image = self
             .store
             .images()
-            .put(&pulled.manifest.digest, Some(reference))?)
+            .put(&pulled.manifest.digest, Some(reference))?;
+        self.note(
+            "image",
+            "pull",
+            &reference.familiar(),
+            &reference.familiar_name(),
+        );
+        Ok(image)
     }
 
     /// Pushes the image of this name or id under `reference`.
@@ -45,6 +52,12 @@ impl Engine {
         };
         let source = StoreSource { store: &self.store };
         client.push(reference, &manifest, &source, events)?;
+        self.note(
+            "image",
+            "push",
+            &reference.familiar(),
+            &reference.familiar_name(),
+        );
         Ok(image.digest)
     }
 
@@ -173,7 +186,10 @@ impl Engine {
             comment: Some(comment.unwrap_or_else(|| "Imported from a tar".into())),
             ..model::image::History::default()
         }];
-        Ok(self.store.import(reader, config, reference)?)
+        let image = self.store.import(reader, config, reference)?;
+        let name = reference.map(Reference::familiar).unwrap_or_default();
+        self.note("image", "import", image.id.as_str(), &name);
+        Ok(image)
     }
 
     /// Loads every image of an archive.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use model::NetworkMode;
 use model::container::{ProcessRef, RestartPolicy, RunPhase};
+use model::{ContainerPlan, NetworkMode};
 
 use crate::{ContainerRecord, Engine, Error, Liveness, Result};
 
@@ -22,15 +22,6 @@ pub enum WaitCondition {
     Removed,
 }
 
-/// What `update` changes; absent things stay.
-#[derive(Debug, Clone, Default)]
-pub struct UpdateRequest {
-    /// What happens after it has ended.
-    pub restart: Option<RestartPolicy>,
-    /// Limits, in place of those that it has.
-    pub limits: Option<model::container::Limits>,
-}
-
 impl Engine {
     /// Stops a container, if it runs, and starts it.
     pub fn restart(
@@ -45,8 +36,9 @@ impl Engine {
         let launched = self.launch_locked(record, lock)?.unattended();
         launched
             .started()
-            .map(drop)
-            .map_err(|error| self.start_error(record, error))
+            .map_err(|error| self.start_error(record, error))?;
+        self.note_container(record, "restart", &[]);
+        Ok(())
     }
 
     /// Waits, and gives the exit code.
@@ -113,7 +105,9 @@ impl Engine {
             return Err(self.in_state(record, "already paused", None));
         }
         runtime::freezer::freeze(init.pid, &record.id)
-            .map_err(|error| self.frozen("pause", record, error))
+            .map_err(|error| self.frozen("pause", record, error))?;
+        self.note_container(record, "pause", &[]);
+        Ok(())
     }
 
     /// Lets a paused container go on.
@@ -150,7 +144,9 @@ impl Engine {
 
     fn thaw(&self, record: &ContainerRecord, init: ProcessRef) -> Result<()> {
         runtime::freezer::thaw(init.pid, &record.id)
-            .map_err(|error| self.frozen("unpause", record, error))
+            .map_err(|error| self.frozen("unpause", record, error))?;
+        self.note_container(record, "unpause", &[]);
+        Ok(())
     }
 
     fn frozen(
@@ -206,6 +202,59 @@ impl Engine {
             name.clone_into(&mut network.name);
             containers.update_plan(&plan)?;
         }
+        let old = format!("/{}", record.name);
+        let renamed = containers.get(&record.id)?;
+        self.note_container(&renamed, "rename", &[("oldName", &old)]);
         Ok(())
+    }
+
+    /// Changes what may be changed of a container: its restart policy and limits. What it
+    /// runs with is changed at once.
+    pub fn update(
+        &self,
+        record: &ContainerRecord,
+        change: &dyn Fn(&mut ContainerPlan),
+    ) -> Result<()> {
+        let containers = self.store.containers();
+        let _lock = containers.lock(&record.id)?;
+        let before = containers.plan(&record.id)?;
+        let mut plan = before.clone();
+        change(&mut plan);
+        if record.auto_remove && plan.restart != RestartPolicy::No {
+            let message = format!("container {} is removed when it ends", record.name);
+            return Err(Error::invalid_hint(
+                message,
+                "it cannot have a restart policy",
+            ));
+        }
+        if plan.limits != before.limits {
+            self.limit(record, &plan)?;
+        }
+        containers.update_plan(&plan)?;
+        self.note_container(record, "update", &[]);
+        Ok(())
+    }
+
+    fn limit(&self, record: &ContainerRecord, plan: &ContainerPlan) -> Result<()> {
+        let refused = |message: String, hint: Option<String>| Error::Invalid {
+            message: format!("cannot update container {}: {message}", record.name),
+            hint,
+        };
+        if let Some(gap) = runtime::cgroup::gaps(&plan.limits)?.first() {
+            return Err(refused(gap.to_string(), Some(gap.remedy.clone())));
+        }
+        let Liveness::Running(state) = self.observe(record)? else {
+            return Ok(());
+        };
+        let Some(init) = state.init else {
+            return Ok(());
+        };
+        runtime::cgroup::update(init.pid, &record.id, &plan.limits).map_err(|error| {
+            let hint = error.hint();
+            match std::error::Error::source(&error) {
+                Some(source) => refused(format!("{error}: {source}"), hint),
+                None => refused(error.to_string(), hint),
+            }
+        })
     }
 }

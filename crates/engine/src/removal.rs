@@ -147,7 +147,11 @@ impl Engine {
                 .iter()
                 .try_for_each(|name| gone(remove(name)))?;
         }
-        gone(self.store.containers().remove(&record.id))?;
+        let removed = self.store.containers().remove(&record.id);
+        if removed.is_ok() {
+            self.note_container(record, "destroy", &[]);
+        }
+        gone(removed)?;
         Ok(())
     }
 

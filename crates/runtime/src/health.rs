@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use self::probe::Probe;
 use self::schedule::Schedule;
+use crate::freezer;
 use crate::supervise::clock::Moment;
 
 /// Probes that `inspect` shows.
@@ -87,6 +88,10 @@ impl Checker {
     ) {
         match &mut self.probe {
             Some(probe) => probe.on_time(now),
+            // A probe of a paused container would freeze with it, and we with the probe.
+            None if self.schedule.next() <= now && freezer::is_frozen(init.pid, &plan.id) => {
+                self.schedule.postpone(now);
+            }
             None if self.schedule.next() <= now => {
                 let check = self.schedule.check();
                 let timeout = Duration::from_millis(check.timeout_ms);

@@ -19,6 +19,7 @@
 //! | [`frames`] | what is said over their sockets |
 //! | [`attach`], [`control`] | the clients' side of that |
 //! | [`freezer`] | pausing |
+//! | [`journal`] | what has happened, for `events` |
 //! | [`liveness`] | whether a container lives, and what to do if its supervisor does not |
 //! | [`logs`] | the container's log, written and read |
 
@@ -33,6 +34,7 @@ pub mod gateway_client;
 mod health;
 pub mod identity;
 pub mod init;
+pub mod journal;
 pub mod launch;
 pub mod liveness;
 pub mod logs;

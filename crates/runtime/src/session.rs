@@ -22,6 +22,7 @@ use sys::process::Fork;
 use crate::attach::Client;
 use crate::exec::{self, Child, ExecTarget};
 use crate::frames::{Decoder, ExecRequest, Failure, Reply, Request, Stream};
+use crate::journal::{self, Entry};
 use crate::supervise::clock::{self, Moment};
 use crate::supervise::console::{Console, End, Read, Taken};
 use crate::supervise::core::exit_code;
@@ -112,6 +113,12 @@ fn hold(socket: UnixStream, run_base: &Path, plan: &Path) -> i32 {
         Err(code) => return code,
     };
     let code = session.serve();
+    if let Some(told) = &session.told {
+        let mut died = told.clone();
+        died.action = "exec_die".into();
+        died.time = crate::supervise::record::now();
+        journal::append(run_base, &died.with("exitCode", code.to_string()));
+    }
     session.peer.reply(&Reply::Exit(code));
     life::linger(
         std::slice::from_mut(&mut session.peer),
@@ -121,6 +128,8 @@ fn hold(socket: UnixStream, run_base: &Path, plan: &Path) -> i32 {
 }
 
 struct Session {
+    /// What the journal says of it, without a verb.
+    told: Option<Entry>,
     child: Child,
     console: Console,
     peer: Peer,
@@ -138,7 +147,13 @@ impl Session {
         match start(run_base, plan, &request.process) {
             Ok((child, console)) => {
                 peer.reply(&Reply::Started);
+                let told = told_of(plan, &request.process);
+                if let Some((created, started)) = &told {
+                    journal::append(run_base, created);
+                    journal::append(run_base, started);
+                }
                 Ok(Self {
+                    told: told.map(|(_, started)| started),
                     child,
                     console,
                     peer,
@@ -311,6 +326,17 @@ fn first_request(socket: &mut UnixStream) -> io::Result<(ExecRequest, Vec<u8>)> 
             },
         }
     }
+}
+
+/// The journal's words for a process that is executed: made, and started.
+fn told_of(plan: &Path, process: &ProcessPlan) -> Option<(Entry, Entry)> {
+    let plan = life::read_plan(plan).ok()?;
+    let command = process.argv.join(" ");
+    let entry = |verb: &str| {
+        journal::container(&plan, &format!("{verb}: {command}"))
+            .with("execID", format!("{:064x}", std::process::id()))
+    };
+    Some((entry("exec_create"), entry("exec_start")))
 }
 
 fn start(run_base: &Path, plan: &Path, process: &ProcessPlan) -> Result<(Child, Console), Failure> {

@@ -72,7 +72,11 @@ pub(super) fn pump(
         Outcome::Exited(code) => {
             if options.removes {
                 // Ours to do; what is left in the trash is emptied behind us.
-                engine.take_away(record, false, true)?;
+                match engine.take_away(record, false, true) {
+                    // It was restarted, and goes when it ends again.
+                    Err(engine::Error::State { .. }) => {}
+                    other => other?,
+                }
             } else if record.auto_remove {
                 // The supervisor keeps the connection until the container is gone.
                 let _ = client.closed();

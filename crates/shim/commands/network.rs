@@ -192,6 +192,7 @@ fn create(args: &CreateArgs, engine: &Engine) -> Result<ExitCode, CliError> {
     let subnet = args.subnet.as_deref().map(parse_subnet).transpose()?;
     let labels = objects::labels(&args.label);
     let network = engine.create_network(&args.name, subnet, args.internal, labels)?;
+    engine.note("network", "create", &network.id, &network.name);
     super::print(&format!("{}\n", network.id))
 }
 
@@ -201,6 +202,9 @@ fn remove(names: &[String], force: bool, engine: &Engine) -> Result<ExitCode, Cl
         match engine.store().networks().remove(name) {
             Err(engine::StoreError::NoNetwork(_)) if force => {}
             removed => {
+                if removed.is_ok() {
+                    engine.note("network", "destroy", name, name);
+                }
                 let removed = removed.map_err(|e| engine::Error::from(e).into());
                 outcome.take(name, removed)?;
             }

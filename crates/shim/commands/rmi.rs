@@ -25,8 +25,14 @@ pub(crate) fn run(args: &RmiArgs, host: &Host) -> Result<ExitCode, CliError> {
         match engine.store().images().remove(image, args.force) {
             Ok(removals) => {
                 let lines = removals.iter().map(|removal| match removal {
-                    Removal::Untagged(name) => format!("Untagged: {}\n", name.familiar()),
-                    Removal::Deleted(id) => format!("Deleted: {id}\n"),
+                    Removal::Untagged(name) => {
+                        engine.note("image", "untag", &name.familiar(), &name.familiar());
+                        format!("Untagged: {}\n", name.familiar())
+                    }
+                    Removal::Deleted(id) => {
+                        engine.note("image", "delete", id.as_str(), id.as_str());
+                        format!("Deleted: {id}\n")
+                    }
                 });
                 super::print(&lines.collect::<String>())?;
             }

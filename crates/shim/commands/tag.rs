@@ -22,5 +22,6 @@ pub(crate) fn run(args: &TagArgs, host: &Host) -> Result<ExitCode, CliError> {
     images
         .tag(&image.id, &target)
         .map_err(engine::Error::from)?;
+    engine.note("image", "tag", image.id.as_str(), &target.familiar());
     Ok(ExitCode::SUCCESS)
 }

@@ -132,7 +132,9 @@ fn create(args: &CreateArgs, engine: &Engine) -> Result<ExitCode, CliError> {
         .store()
         .volumes()
         .create(args.name.as_deref(), &labels);
-    super::print(&format!("{}\n", volume.map_err(engine::Error::from)?.name))
+    let volume = volume.map_err(engine::Error::from)?;
+    engine.note("volume", "create", &volume.name, &volume.name);
+    super::print(&format!("{}\n", volume.name))
 }
 
 fn remove(names: &[String], force: bool, engine: &Engine) -> Result<ExitCode, CliError> {
@@ -141,6 +143,9 @@ fn remove(names: &[String], force: bool, engine: &Engine) -> Result<ExitCode, Cl
         match engine.store().volumes().remove(name) {
             Err(engine::StoreError::NoVolume(_)) if force => {}
             removed => {
+                if removed.is_ok() {
+                    engine.note("volume", "destroy", name, name);
+                }
                 let removed = removed.map_err(|e| engine::Error::from(e).into());
                 outcome.take(name, removed)?;
             }

@@ -40,7 +40,8 @@ impl Scope<'_> {
                 Node::Text(text) => self.out.push_str(text),
                 Node::Print(pipeline) => {
                     let value = self.pipeline(pipeline, dot)?;
-                    self.out.push_str(&crate::terminal::value(&print(&value, true)));
+                    self.out
+                        .push_str(&crate::terminal::value(&print(&value, true)));
                 }
                 Node::Set(name, pipeline) => {
                     let value = self.pipeline(pipeline, dot)?;

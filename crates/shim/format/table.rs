@@ -42,7 +42,16 @@ impl Table {
 
     /// The aligned text.
     pub(crate) fn finish(self) -> String {
-        let mut writer = TabWriter::new(Vec::new()).padding(3).minwidth(0);
+        self.aligned(0)
+    }
+
+    /// The same with columns of at least twenty, as docker's `top` has them.
+    pub(crate) fn finish_wide(self) -> String {
+        self.aligned(20)
+    }
+
+    fn aligned(self, least: usize) -> String {
+        let mut writer = TabWriter::new(Vec::new()).padding(3).minwidth(least);
         let written = writer
             .write_all(self.text.as_bytes())
             .and_then(|()| writer.flush());

@@ -56,6 +56,11 @@ impl Schedule {
         self.next
     }
 
+    /// Puts the next probe off for a moment.
+    pub(super) fn postpone(&mut self, now: Moment) {
+        self.next = now + Duration::from_secs(1);
+    }
+
     /// Takes the result of a probe.
     pub(super) fn record(&mut self, success: bool, began: Moment, ended: Moment) {
         let interval = Duration::from_millis(self.check.interval_ms);

@@ -22,6 +22,7 @@ use super::restart::Restarts;
 use super::{record, socket};
 use crate::frames::{Reply, Request, Stream};
 use crate::health;
+use crate::journal;
 use crate::logs::LogWriter;
 
 /// Bytes moved at once. Untouched memory costs nothing.
@@ -388,6 +389,28 @@ impl Supervisor {
         true
     }
 
+    /// An event of the container, for the journal.
+    pub(crate) fn event(&self, action: &str) -> journal::Entry {
+        journal::container(&self.plan, action)
+    }
+
+    /// Writes an event down.
+    pub(crate) fn tell(&self, entry: journal::Entry) {
+        journal::append(&self.run_base, &entry);
+    }
+
+    /// Tells of each network that the container has joined or left.
+    pub(crate) fn tell_networks(&self, action: &str) {
+        let ready = self.state.network.iter();
+        for link in ready.flat_map(|ready| &ready.links) {
+            let entry = journal::Entry::now("network", action, &link.network)
+                .with("name", link.network.as_str())
+                .with("type", "bridge")
+                .with("container", self.plan.id.as_str());
+            self.tell(entry);
+        }
+    }
+
     /// Sends a signal to the first process.
     fn signal(&mut self, signal: i32) -> Reply {
         if signal == KILL || signal == self.plan.stop.signal {
@@ -400,6 +423,7 @@ impl Supervisor {
                 false => Reply::Refused(format!("container {} is not running", self.plan.name)),
             };
         };
+        self.tell(self.event("kill").with("signal", signal.to_string()));
         match sys::process::pidfd_signal(&init.pidfd, signal) {
             Ok(_) => Reply::Accepted,
             Err(e) => Reply::Refused(match &e.source {
@@ -419,7 +443,12 @@ impl Supervisor {
         self.stop.kill_at = Some(self.stop.kill_at.map_or(kill_at, |at| at.min(kill_at)));
         if let Some(init) = &self.init {
             let signal = signal.unwrap_or(self.plan.stop.signal);
-            let _ = sys::process::pidfd_signal(&init.pidfd, signal);
+            self.tell(self.event("kill").with("signal", signal.to_string()));
+            let sent = sys::process::pidfd_signal(&init.pidfd, signal);
+            if signal == KILL && sent.is_ok() {
+                // There is nothing stronger to come.
+                self.stop.kill_at = None;
+            }
         }
     }
 
@@ -434,8 +463,14 @@ impl Supervisor {
             } else if let Some(health) = &mut self.health
                 && health.on_exit(pid, code)
             {
-                self.state.health = Some(health.state());
+                let was = self.state.health.as_ref().map(|h| h.status);
+                let state = health.state();
+                let is = state.status;
+                self.state.health = Some(state);
                 self.publish();
+                if was != Some(is) {
+                    self.tell(self.event(&format!("health_status: {}", is.as_str())));
+                }
             }
         }
     }
@@ -445,6 +480,7 @@ impl Supervisor {
         if self.stop.kill_at.is_some_and(|at| at <= now) {
             self.stop.kill_at = None;
             if let Some(init) = &self.init {
+                self.tell(self.event("kill").with("signal", KILL.to_string()));
                 let _ = sys::process::pidfd_signal(&init.pidfd, KILL);
             }
         }

@@ -296,6 +296,8 @@ fn on_start(supervisor: &mut Supervisor) {
         supervisor.log = path.and_then(open);
     }
     supervisor.publish();
+    supervisor.tell_networks("connect");
+    supervisor.tell(supervisor.event("start"));
     for peer in supervisor.peers.iter_mut().filter(|p| p.launcher) {
         peer.reply(&Reply::Started);
         peer.launcher = false;
@@ -389,7 +391,8 @@ fn again_after(supervisor: &mut Supervisor, code: i32) -> Option<Moment> {
     supervisor.oom_killed = crate::cgroup::oom_killed(&supervisor.plan.id);
     let now = clock::now();
     let ran = now.saturating_sub(supervisor.run_began);
-    let policy = supervisor.plan.restart;
+    tell_of_end(supervisor, code, ran);
+    let policy = policy_now(&supervisor.plan);
     let stopped = supervisor.stop.asked;
     supervisor
         .restarts
@@ -419,6 +422,30 @@ fn end_orphans() {
     }
 }
 
+/// A run's end in the journal; one that never began has none.
+fn tell_of_end(supervisor: &mut Supervisor, code: i32, ran: Moment) {
+    if supervisor.state.started_at.is_empty() {
+        return;
+    }
+    if supervisor.oom_killed {
+        supervisor.tell(supervisor.event("oom"));
+    }
+    let died = supervisor.event("die").with("exitCode", code.to_string());
+    supervisor.tell(died.with("execDuration", ran.as_secs().to_string()));
+    supervisor.tell_networks("disconnect");
+    if supervisor.stop.by_user {
+        supervisor.tell(supervisor.event("stop"));
+    }
+}
+
+/// The restart policy as `update` may have changed it since the start.
+fn policy_now(plan: &ContainerPlan) -> model::RestartPolicy {
+    let written = plan.paths.exit.parent().map(|dir| dir.join("config.json"));
+    let read = written.and_then(|path| read_plan(&path).ok());
+    read.filter(|read| read.id == plan.id)
+        .map_or(plan.restart, |read| read.restart)
+}
+
 fn wait_for_restart(supervisor: &mut Supervisor, at: Moment) {
     supervisor.state.phase = RunPhase::Restarting;
     supervisor.state.init = None;
@@ -436,7 +463,14 @@ fn end(mut supervisor: Supervisor, code: i32, failure: Option<Failure>) -> i32 {
         code,
         oom_killed: supervisor.oom_killed,
         error: failure.as_ref().map(|f| f.message.clone()),
-        started_at: std::mem::take(&mut supervisor.state.started_at),
+        started_at: match std::mem::take(&mut supervisor.state.started_at) {
+            // As docker has it, one that has run before has ended, not only been made.
+            never if never.is_empty() => record::read_exit(&paths.exit)
+                .ok()
+                .flatten()
+                .map_or(never, |before| before.started_at),
+            started => started,
+        },
         finished_at: record::now(),
         stopped_by_user: supervisor.stop.by_user,
         lost: false,
