@@ -197,25 +197,6 @@ fn containers_that_cannot_start(shim: &Shim) {
 }
 
 #[test]
-fn a_user_without_subordinate_ids_is_told_the_remedy() {
-    let shim = Shim::as_plain();
-    for args in [
-        &["run", "--rm", "busybox", "true"][..],
-        &["build", "."],
-        &["up", "-d"],
-    ] {
-        let parts = ["shimplain", "/etc/subuid", "usermod --add-subuids"];
-        said_once(shim.run(args), &parts);
-    }
-    assert_eq!(
-        shim.ok(&["ps", "-a"]).lines().count(),
-        1,
-        "what needs no ids works"
-    );
-    assert_eq!(shim.stored("tmp"), [""; 0]);
-}
-
-#[test]
 fn a_machine_without_user_namespaces_is_told_the_remedy() {
     let shim = Shim::as_user();
     let outcome = without_namespaces(&shim, &["run", "--rm", "busybox", "true"]);

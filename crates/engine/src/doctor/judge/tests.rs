@@ -169,6 +169,7 @@ fn a_containers_root_is_worse_off_but_not_helpless() {
     let findings = after(|facts| {
         refused(facts);
         (facts.uid, facts.confined) = (0, true);
+        facts.missing_calls = vec!["clone3"];
     });
     assert_eq!(worst(&findings), Severity::Degraded, "{findings:#?}");
 }
