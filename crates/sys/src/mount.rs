@@ -172,10 +172,15 @@ impl Context {
 
 /// Clones what is mounted at an open file or directory, with all below it, detached.
 pub fn clone_tree(source: BorrowedFd<'_>) -> Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+    clone(source, true)
+}
+
+/// The same, with what is mounted below only if asked.
+pub fn clone(source: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_RECURSIVE
         | OpenTreeFlags::AT_EMPTY_PATH;
+    flags.set(OpenTreeFlags::AT_RECURSIVE, recursive);
     rustix::mount::open_tree(source, "", flags)
         .map_err(|errno| Error::new("clone the mount of", describe(source), errno))
 }
@@ -224,6 +229,14 @@ pub fn make_private(mount: BorrowedFd<'_>) -> Result<()> {
     let mut argument: libc::mount_attr = unsafe { std::mem::zeroed() };
     argument.propagation = libc::MS_PRIVATE;
     set_attributes(mount, &argument, true)
+}
+
+/// Has a mount, and all below it if asked, follow its peers without being followed.
+pub fn make_slave(mount: BorrowedFd<'_>, recursive: bool) -> Result<()> {
+    // SAFETY: as in `restrict`.
+    let mut argument: libc::mount_attr = unsafe { std::mem::zeroed() };
+    argument.propagation = libc::MS_SLAVE;
+    set_attributes(mount, &argument, recursive)
 }
 
 fn set_attributes(

@@ -17,7 +17,7 @@ use super::namespaces::Namespaces;
 use crate::confine::Confinement;
 use crate::identity::User;
 use crate::program::{Failure, Program};
-use crate::rootfs::{KernelMounts, Root, RootfsError};
+use crate::rootfs::{KernelMounts, Mounting, Root, RootfsError, comes_last};
 use crate::stdio::Streams;
 use crate::userns::nested::Nested;
 
@@ -87,8 +87,16 @@ impl Inside<'_> {
         }
         self.namespaces.enter()?;
         self.set_names()?;
-        let root = self.root.seen_from_here()?;
+        let mut root = self.root.seen_from_here()?;
         self.mounts.mount(&root)?;
+        let with = Mounting {
+            no_devices: true,
+            owner: None,
+            shared: &[],
+        };
+        for mount in self.plan.mounts.iter().filter(|mount| comes_last(mount)) {
+            root.mount_planned(mount, with)?;
+        }
         root.enter(self.plan.rootfs.read_only)?;
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         crate::stdio::reopen_null_streams();

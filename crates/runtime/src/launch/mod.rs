@@ -28,8 +28,8 @@ use crate::confine::Confinement;
 use crate::identity::{self, User};
 use crate::program::{Failure, Program};
 use crate::rootfs::{
-    Created, Devices, EtcFiles, Hidden, KernelMounts, Nodes, Root, SharedMemory, Whose,
-    bind_apt_setting,
+    Created, Devices, EtcFiles, Hidden, KernelMounts, Mounting, Nodes, Root, Shared, SharedMemory,
+    Whose, bind_apt_setting, comes_last,
 };
 use crate::stdio::{Stdio, Streams};
 use crate::userns::nested::Nested;
@@ -133,12 +133,13 @@ impl<'a> Setup<'a> {
     fn new(plan: &'a ContainerPlan) -> Result<Self, StartError> {
         check(plan)?;
         let rootless = !sys::userns::is_initial()?;
+        let shared = crate::rootfs::shared(&plan.mounts)?;
         sys::ns::private_mounts()?;
         // The network takes a while; everything that does not ask for it is made meanwhile.
         // The thread is gone before the fork.
         let (network, root, place) = std::thread::scope(|scope| {
             let network = scope.spawn(|| network::connect(plan));
-            let root = mount_root(plan, rootless);
+            let root = mount_root(plan, rootless, &shared);
             let place = crate::cgroup::prepare(plan);
             let network = network
                 .join()
@@ -287,6 +288,9 @@ fn check(plan: &ContainerPlan) -> Result<(), StartError> {
             plan.process.cwd
         ));
     }
+    if let Some(mount) = plan.mounts.iter().find(|mount| mount.options.idmap) {
+        return refuse(format!("the mount on {} cannot be id-mapped", mount.target));
+    }
     match plan
         .mounts
         .iter()
@@ -300,6 +304,7 @@ fn check(plan: &ContainerPlan) -> Result<(), StartError> {
 fn mount_root(
     plan: &ContainerPlan,
     rootless: bool,
+    shared: &[Shared],
 ) -> Result<(Root, crate::rootfs::Terminals), StartError> {
     // In a user namespace no device node opens anyhow, unless it comes from the host.
     let no_devices = !rootless;
@@ -312,13 +317,33 @@ fn mount_root(
     let terminals = root.mount_dev(devices)?;
     let isolation = &plan.isolation;
     root.add_devices(&isolation.devices, isolation.privileged, rootless)?;
-    for mount in &plan.mounts {
-        root.mount_planned(mount, no_devices)?;
+    let with = Mounting {
+        no_devices,
+        owner: owner_of_sources(&root, plan)?,
+        shared,
+    };
+    for mount in plan.mounts.iter().filter(|mount| !comes_last(mount)) {
+        root.mount_planned(mount, with)?;
     }
-    // Made here, so that none is made through a link.
-    root.make_working_directory("/dev/mqueue")?;
+    // Made here, so that none is made through a link; and not in somebody else's directory.
+    if !plan
+        .mounts
+        .iter()
+        .any(|mount| mount.target.trim_matches('/') == "dev")
+    {
+        root.make_working_directory("/dev/mqueue")?;
+    }
     root.make_working_directory(&plan.process.cwd)?;
     Ok((root, terminals))
+}
+
+/// Whom sources are given to, if one is to be given away.
+fn owner_of_sources(root: &Root, plan: &ContainerPlan) -> Result<Option<(u32, u32)>, StartError> {
+    if !plan.mounts.iter().any(|mount| mount.options.chown) {
+        return Ok(None);
+    }
+    let user = identity::resolve(root, &plan.process.user)?;
+    Ok(Some((user.uid, user.gid)))
 }
 
 fn shared_memory(isolation: &Isolation) -> Result<SharedMemory, StartError> {

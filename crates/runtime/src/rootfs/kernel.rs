@@ -58,7 +58,10 @@ impl KernelMounts {
     /// Mounts them on a root of the caller's own mount namespace.
     pub(crate) fn mount(&self, root: &Root) -> Result<(), RootfsError> {
         show(root, self.proc, "proc", "proc", QUIET)?;
-        show(root, self.queues, "dev/mqueue", "mqueue", QUIET)?;
+        // Not in a `/dev` that is not ours.
+        if existing(root, "dev/mqueue")?.is_some() {
+            show(root, self.queues, "dev/mqueue", "mqueue", QUIET)?;
+        }
         let sealed = |writable: bool| Attributes {
             read_only: !writable,
             ..QUIET

@@ -13,6 +13,7 @@ mod etc;
 mod hidden;
 mod kernel;
 mod mounts;
+mod planned;
 mod points;
 
 use std::io::Read;
@@ -30,6 +31,7 @@ pub(crate) use etc::{EtcFiles, bind_apt_setting};
 pub(crate) use hidden::Hidden;
 pub(crate) use kernel::{KernelMounts, Whose, open_host};
 pub(crate) use mounts::{Terminals, open_terminal};
+pub(crate) use planned::{Mounting, Shared, comes_last, shared};
 
 /// Something that had to be created in the root file system to mount on.
 #[derive(Debug, Clone, PartialEq, Eq)]
