@@ -30,11 +30,17 @@ pub fn not_of_the_step(plan: &ContainerPlan) -> Vec<PathBuf> {
     paths
 }
 
+/// As a path from the root; `..` of the root is the root.
 fn relative(target: &str) -> PathBuf {
-    target
-        .split('/')
-        .filter(|name| !matches!(*name, "" | "."))
-        .collect()
+    let mut path = PathBuf::new();
+    for name in target.split('/') {
+        match name {
+            "" | "." => {}
+            ".." => drop(path.pop()),
+            name => path.push(name),
+        }
+    }
+    path
 }
 
 /// What was put in, to be taken out again.
@@ -57,7 +63,7 @@ impl Places {
             .mounts
             .iter()
             .try_for_each(|mount| places.mount(root, &mount.target, &mount.kind));
-        let put = put.and_then(|()| Ok(drop(way(root, &relative(&plan.process.cwd))?)));
+        let put = put.and_then(|()| way(root, &relative(&plan.process.cwd)).map(drop));
         match put {
             Ok(()) => Ok(places),
             Err(error) => {
@@ -235,7 +241,7 @@ mod tests {
         assert!(at("root/dev/null").exists());
         assert!(way(&root, Path::new("srv/out/x")).is_err());
         assert_eq!(fs::read_dir(at("outside")).unwrap().count(), 0);
-        way(&root, Path::new("srv/new/deep")).unwrap();
+        way(&root, &relative("/srv/../../srv/./new//deep")).unwrap();
         assert!(at("root/srv/new/deep").is_dir());
     }
 
