@@ -76,9 +76,9 @@ impl Outcome {
     }
 }
 
-const APPLETS: [&str; 18] = [
+const APPLETS: [&str; 19] = [
     "sh", "cat", "ls", "id", "sleep", "echo", "env", "stat", "tty", "mknod", "touch", "head",
-    "mkdir", "rm", "pwd", "test", "ln", "stty",
+    "mkdir", "rm", "pwd", "test", "ln", "stty", "chown",
 ];
 
 /// A container for a shell script.
