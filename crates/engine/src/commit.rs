@@ -68,11 +68,13 @@ impl Engine {
     /// The upper directory as a layer of our own: by way of a tar, for the container goes
     /// on using the directory.
     fn changes(&self, record: &ContainerRecord) -> Result<store::LayerInfo> {
-        let upper = self.plan(record)?.rootfs.upper;
-        let without = crate::diff::mount_points(&upper)?;
+        let plan = self.plan(record)?;
+        let (upper, ids) = (&plan.rootfs.upper, crate::ownership::shown(&plan));
+        let without = crate::diff::mount_points(upper)?;
         let (reader, writer) = std::io::pipe().map_err(|e| sys::Error::new("make", "a pipe", e))?;
         std::thread::scope(|scope| {
-            let writing = scope.spawn(move || store::layers::upper_tar(&upper, &without, writer));
+            let writing =
+                scope.spawn(move || store::layers::upper_tar(upper, &without, ids, writer));
             let layer = self.store.layers().adopt_tar(reader);
             let written = writing.join();
             written.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;

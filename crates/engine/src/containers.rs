@@ -362,13 +362,14 @@ impl Engine {
         self.note_container(record, "export", &[]);
         // Nobody starts it, and with it mounts its upper directory, in between.
         let lock = self.store.containers().lock(&record.id)?;
+        let plan = self.plan(record)?;
         let mounted = match self.observe(record)? {
             Liveness::Running(state) => {
                 drop(lock);
                 self.root_mount(record, &state)?
             }
             _ => {
-                let root = self.plan(record)?.rootfs;
+                let root = &plan.rootfs;
                 let overlay = sys::mount::Overlay {
                     lower: &root.layers,
                     upper: Some((&root.upper, &root.work)),
@@ -380,7 +381,7 @@ impl Engine {
         };
         // Attached nowhere: it goes with its descriptor. The dot leads through the link.
         let path = format!("/proc/self/fd/{}/.", mounted.as_raw_fd());
-        Ok(store::layers::tree_tar(path.as_ref(), out)?)
+        Ok(store::layers::tree_tar(path.as_ref(), crate::ownership::shown(&plan), out)?)
     }
 
     /// The root mount of a running container, without what is mounted below.

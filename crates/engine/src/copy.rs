@@ -72,7 +72,7 @@ impl Engine {
         let host = DirFd::open(Path::new("/"))?;
         self.check_writable(record, to)?;
         let how = Extract {
-            owner: (!options.archive).then_some((0, 0)),
+            owner: (!options.archive).then_some(crate::ownership::root_of(&self.plan(record)?)),
             ..Extract::default()
         };
         self.with_root(record, |root| {
@@ -89,6 +89,7 @@ impl Engine {
         writer: &mut (dyn Write + Send),
     ) -> Result<()> {
         self.note_container(record, "archive-path", &[]);
+        let plan = self.plan(record)?;
         self.with_root(record, |root| {
             let source = source(root, from, options.follow)?;
             let shown = match from.is_content() {
@@ -99,6 +100,7 @@ impl Engine {
                 &source.parent,
                 &source.name,
                 &shown,
+                crate::ownership::shown(&plan),
                 writer,
             )?)
         })
@@ -112,6 +114,7 @@ impl Engine {
         to: CopyPath<'_>,
     ) -> Result<Copied> {
         self.check_writable(record, to)?;
+        let plan = self.plan(record)?;
         self.with_root(record, |root| {
             let target = find(root, to, true)?;
             if !target.is_dir() {
@@ -120,6 +123,7 @@ impl Engine {
             }
             let how = Extract {
                 below: target.path(),
+                ids: crate::ownership::shown(&plan).cloned(),
                 ..Extract::default()
             };
             let extracted: Extracted = how.run(root.try_clone()?, reader)?;
@@ -161,7 +165,7 @@ fn transfer(
     std::thread::scope(|scope| {
         let writing = scope.spawn(|| {
             let mut counting = Counting { writer, bytes: 0 };
-            store::layers::entry_tar(&source.parent, &source.name, &name, &mut counting)
+            store::layers::entry_tar(&source.parent, &source.name, &name, None, &mut counting)
                 .map(|()| counting.bytes)
         });
         let extracted = how.run(to_root.try_clone()?, reader);

@@ -30,6 +30,14 @@ impl Engine {
         image: &Image,
     ) -> Result<Option<String>> {
         let mut note = None;
+        if let UserMode::KeepId { uid, gid } = &plan.isolation.user
+            && self.settings.rootless
+            && plan.process.user == image.config.config.user
+        {
+            // As podman has it, whoever keeps their ids is who they are inside.
+            let (uid, gid) = (uid.unwrap_or(caller("uid")?), gid.unwrap_or(caller("gid")?));
+            plan.process.user = format!("{uid}:{gid}");
+        }
         let stack = plan.rootfs.layers.clone();
         if self.settings.rung == Rung::OneId
             && let Some((uid, gid)) = keeper(plan, &stack, &image.config)
@@ -105,6 +113,22 @@ impl Engine {
             groups: IdMap::swapped(gid, count),
         }))
     }
+}
+
+/// Through whose eyes a container's files are described, where that is not our own. Where
+/// one id is all there is, they are as they are in images: root's, unless noted otherwise.
+pub(crate) fn shown(plan: &ContainerPlan) -> Option<&Ids> {
+    plan.ids
+        .as_ref()
+        .filter(|ids| ids.users.outside(0).is_some())
+}
+
+/// A container's root, as we see it.
+pub(crate) fn root_of(plan: &ContainerPlan) -> (u32, u32) {
+    let outside = |map: &IdMap| map.outside(0).unwrap_or(0);
+    plan.ids
+        .as_ref()
+        .map_or((0, 0), |ids| (outside(&ids.users), outside(&ids.groups)))
 }
 
 /// Where there is one id, it is the container's user or nobody is.

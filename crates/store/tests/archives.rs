@@ -301,7 +301,7 @@ fn zstd_layers_of_skopeo_load() {
 
 fn tar_of(dir: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
-    store::layers::tree_tar(dir, &mut bytes).unwrap();
+    store::layers::tree_tar(dir, None, &mut bytes).unwrap();
     bytes
 }
 

@@ -31,6 +31,8 @@ pub struct Extract {
     pub below: PathBuf,
     /// The owner of everything, in place of the tar's.
     pub owner: Option<(u32, u32)>,
+    /// What stands for the tar's owners.
+    pub ids: Option<model::container::Ids>,
     /// Without bits and attributes that give a program more rights than its user has: the
     /// tree is not the one that the tar's writer was confined to.
     pub harmless: bool,
@@ -54,6 +56,7 @@ impl Extract {
             place: Place::in_tree(root),
             below: below.collect(),
             owner: self.owner,
+            ids: self.ids.clone(),
             harmless: self.harmless,
             times: BTreeMap::new(),
             extracted: Extracted::default(),
@@ -80,6 +83,7 @@ struct Extractor {
     place: Place,
     below: Vec<OsString>,
     owner: Option<(u32, u32)>,
+    ids: Option<model::container::Ids>,
     harmless: bool,
     /// Modification times of directories, set at the end: making children changes them.
     times: BTreeMap<PathBuf, Timespec>,
@@ -112,6 +116,10 @@ impl Extractor {
         let kind = entry.kind;
         let name = Name::parse(&entry.path)?;
         let mut meta = meta(entry, &name)?;
+        if let Some(ids) = &self.ids {
+            meta.uid = ids.users.outside(meta.uid).unwrap_or(meta.uid);
+            meta.gid = ids.groups.outside(meta.gid).unwrap_or(meta.gid);
+        }
         if let Some((uid, gid)) = self.owner {
             (meta.uid, meta.gid) = (uid, gid);
         }
@@ -265,7 +273,7 @@ mod tests {
         symlink("/nowhere", from.path().join("d/l")).unwrap();
         let dir = DirFd::open(from.path()).unwrap();
         let mut tar = Vec::new();
-        entry_tar(&dir, "d".as_ref(), "new".as_ref(), &mut tar).unwrap();
+        entry_tar(&dir, "d".as_ref(), "new".as_ref(), None, &mut tar).unwrap();
         extract(to.path(), "", &tar).unwrap();
         let read = std::fs::read_to_string(to.path().join("new/e/.wh.f")).unwrap();
         assert_eq!(read, "no whiteout");
@@ -275,7 +283,7 @@ mod tests {
         );
 
         let mut tar = Vec::new();
-        entry_tar(&dir, "d".as_ref(), "".as_ref(), &mut tar).unwrap();
+        entry_tar(&dir, "d".as_ref(), "".as_ref(), None, &mut tar).unwrap();
         extract(to.path(), "new/e", &tar).unwrap();
         assert!(to.path().join("new/e/e/.wh.f").exists());
     }

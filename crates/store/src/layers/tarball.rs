@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use model::Digest;
+use model::container::Ids;
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use sys::fs::{DirFd, FileType, Stat};
@@ -33,18 +34,26 @@ enum Form {
 
 /// Writes a layer's tar in OCI form.
 pub(super) fn layer_tar(root: &Path, writer: impl Write) -> Result<()> {
-    write(root, Form::Layer, writer)
+    write(root, Form::Layer, None, writer)
 }
 
-/// Writes a plain tar of any directory, e.g. a container's merged root.
-pub fn tree_tar(root: &Path, writer: impl Write) -> Result<()> {
-    write(root, Form::Tree, writer)
+/// Writes a plain tar of any directory, e.g. a container's merged root. With `ids`, owners
+/// are those that the container sees.
+pub fn tree_tar(root: &Path, ids: Option<&Ids>, writer: impl Write) -> Result<()> {
+    write(root, Form::Tree, ids, writer)
 }
 
 /// Writes a plain tar of one entry of a directory and all below it, under another name. An
-/// empty name stands for a directory's content alone.
-pub fn entry_tar(dir: &DirFd, name: &OsStr, shown: &OsStr, writer: impl Write) -> Result<()> {
+/// empty name stands for a directory's content alone. With `ids`, as in [`tree_tar`].
+pub fn entry_tar(
+    dir: &DirFd,
+    name: &OsStr,
+    shown: &OsStr,
+    ids: Option<&Ids>,
+    writer: impl Write,
+) -> Result<()> {
     let mut tar = Tar::new(Form::Tree, writer);
+    tar.ids = ids.cloned();
     if shown.is_empty() {
         let child = dir.open_dir(name)?;
         let header = tar.header(b"./", b'5', &child.stat_self()?);
@@ -64,10 +73,17 @@ pub fn entry_tar(dir: &DirFd, name: &OsStr, shown: &OsStr, writer: impl Write) -
     tar.end()
 }
 
-/// Writes the tar, in OCI form, of an overlay's upper directory without some entries.
-pub fn upper_tar(upper: &Path, without: &[PathBuf], writer: impl Write) -> Result<()> {
+/// Writes the tar, in OCI form, of an overlay's upper directory without some entries. With
+/// `ids`, as in [`tree_tar`].
+pub fn upper_tar(
+    upper: &Path,
+    without: &[PathBuf],
+    ids: Option<&Ids>,
+    writer: impl Write,
+) -> Result<()> {
     let dir = DirFd::open(upper)?;
     let mut tar = Tar::new(Form::Layer, writer);
+    tar.ids = ids.cloned();
     tar.without = without
         .iter()
         .map(|path| path.as_os_str().as_bytes().to_owned())
@@ -90,9 +106,10 @@ pub(super) fn digest(root: &Path) -> Result<(Digest, u64)> {
     ))
 }
 
-fn write(root: &Path, form: Form, writer: impl Write) -> Result<()> {
+fn write(root: &Path, form: Form, ids: Option<&Ids>, writer: impl Write) -> Result<()> {
     let dir = DirFd::open(root)?;
     let mut tar = Tar::new(form, writer);
+    tar.ids = ids.cloned();
     tar.root(&dir)?;
     tar.directory(&dir)?;
     tar.end()
@@ -114,6 +131,8 @@ struct Tar<W: Write> {
     path: Vec<u8>,
     /// Paths that are left out.
     without: HashSet<Vec<u8>>,
+    /// Whose owners these are.
+    ids: Option<Ids>,
 }
 
 impl<W: Write> Tar<W> {
@@ -124,6 +143,7 @@ impl<W: Write> Tar<W> {
             links: HashMap::new(),
             path: Vec::new(),
             without: HashSet::new(),
+            ids: None,
         }
     }
 
@@ -155,8 +175,16 @@ impl<W: Write> Tar<W> {
             link: Vec::new(),
             kind,
             mode: stat.st_mode & 0o7777,
-            uid: stat.st_uid,
-            gid: stat.st_gid,
+            uid: self
+                .ids
+                .as_ref()
+                .and_then(|ids| ids.users.inside(stat.st_uid))
+                .unwrap_or(stat.st_uid),
+            gid: self
+                .ids
+                .as_ref()
+                .and_then(|ids| ids.groups.inside(stat.st_gid))
+                .unwrap_or(stat.st_gid),
             size: 0,
             time: stat.st_mtime,
             device: None,
