@@ -119,6 +119,23 @@ fn damaged_records_do_not_hide_the_others(shim: &Shim) {
     shim.ok(&["create", "--name", "record", "--network", "none", "busybox"]);
 }
 
+fn a_container_made_with_rm_goes_though_its_supervisor_was_killed(shim: &Shim) {
+    shim.has(&[Base::Busybox]);
+    let run = ["run", "-d", "--rm", "-v", "/data", "--network", "none", "busybox", "sleep", "1000"];
+    let id = shim.ok(&run);
+    let state = shim.run_dir().join("c").join(&id[..16]).join("state.json");
+    let state: serde_json::Value = serde_json::from_slice(&std::fs::read(state).unwrap()).unwrap();
+    let pid = state["supervisor"]["pid"].as_i64().unwrap();
+    kit::run("kill", &["-9", &pid.to_string()]);
+    let alive = || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().any(|line| line.starts_with("State:") && !line.contains('Z'))
+    };
+    assert!(kit::web::wait_until(kit::web::PATIENCE, || !alive()));
+    assert_eq!(shim.ok(&["ps", "-aq"]), "");
+    assert_eq!(shim.ok(&["volume", "ls", "-q"]), "");
+}
+
 fn a_full_disk_can_be_emptied(shim: &Shim) {
     let archive = kit::bases::archive(Base::Busybox);
     shim.write("full", FULL.replace("ARCHIVE", archive.to_str().unwrap()));

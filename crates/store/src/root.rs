@@ -104,6 +104,10 @@ impl Store {
         for name in DIRECTORIES {
             make_dirs(&self.root.join(name))?;
         }
+        // Made in time: what is removed from a full disk needs them, too.
+        for name in ["lock", "uses.lock", "names/.lock"] {
+            drop(FileLock::shared(&self.root.join(name))?);
+        }
         let text = format!("{FORMAT}\n");
         crate::record::write_bytes(self, &self.format_path(), text.as_bytes(), true)
     }
