@@ -243,10 +243,14 @@ fn usage_code() -> i32 {
 }
 
 impl Command {
-    /// The same without docker's management word `container`.
+    /// The same without docker's management words `container` and `system`.
     fn of_top_level(self) -> Self {
         match self {
             Self::Container(args) => Self::of_verb(args.command),
+            Self::System(args) => match args.events() {
+                Ok(events) => Self::Events(events),
+                Err(args) => Self::System(args),
+            },
             other => other,
         }
     }
@@ -270,8 +274,11 @@ impl Command {
             Verb::Rm(args) => Self::Rm(args),
             Verb::Run(args) => Self::Run(args),
             Verb::Start(args) => Self::Start(args),
+            Verb::Stats(args) => Self::Stats(args),
             Verb::Stop(args) => Self::Stop(args),
+            Verb::Top(args) => Self::Top(args),
             Verb::Unpause(args) => Self::Unpause(args),
+            Verb::Update(args) => Self::Update(args),
             Verb::Wait(args) => Self::Wait(args),
             command @ (Verb::Inspect(_) | Verb::Prune(_)) => {
                 Self::Container(commands::container::GroupArgs { command })

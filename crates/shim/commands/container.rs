@@ -40,8 +40,11 @@ pub(crate) enum Verb {
     Rm(super::rm::RmArgs),
     Run(super::run::RunArgs),
     Start(super::start::StartArgs),
+    Stats(super::stats::StatsArgs),
     Stop(super::stop::StopArgs),
+    Top(super::top::TopArgs),
     Unpause(super::pause::UnpauseArgs),
+    Update(super::update::UpdateArgs),
     Wait(super::wait::WaitArgs),
 }
 

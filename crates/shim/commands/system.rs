@@ -21,7 +21,18 @@ pub(crate) struct SystemArgs {
 #[derive(Subcommand)]
 enum Command {
     Df(DfArgs),
+    Events(super::events::EventsArgs),
     Prune(SystemPruneArgs),
+}
+
+impl SystemArgs {
+    /// The arguments of `events`, which is the top level's, or these.
+    pub(crate) fn events(self) -> Result<super::events::EventsArgs, Self> {
+        match self.command {
+            Command::Events(args) => Ok(args),
+            command => Err(Self { command }),
+        }
+    }
 }
 
 /// Shows what images, containers, volumes and the build cache take of the disk.
@@ -52,6 +63,7 @@ pub(crate) fn run(args: &SystemArgs, host: &Host) -> Result<ExitCode, CliError> 
     let engine = host.engine(true)?;
     match &args.command {
         Command::Df(args) => df(args, &engine),
+        Command::Events(args) => super::events::run(args, host),
         Command::Prune(args) => prune(args, &engine),
     }
 }
