@@ -134,7 +134,7 @@ pub(crate) fn run() -> Result<ExitCode, CliError> {
     cli.command = cli.command.of_top_level();
     let mut host = Host::read(cli.root.as_deref())?;
     if cli.command.minds_lost_containers() {
-        commands::boot::see_to_lost(&host)?;
+        commands::boot::see_to_lost(&host);
     }
     if cli.command.needs_namespace() {
         commands::enter(&mut host)?;

@@ -124,9 +124,9 @@ fn report(revived: Vec<Revived>, aside: bool) -> ExitCode {
 
 /// Sees to containers whose supervisor was killed, before a command looks at any. That
 /// takes a process of its own: this one need not be in the user namespace.
-pub(crate) fn see_to_lost(host: &Host) -> Result<(), CliError> {
+pub(crate) fn see_to_lost(host: &Host) {
     if !engine::lost_any(&host.root, &host.run) {
-        return Ok(());
+        return;
     }
     let mut child = Command::new(&host.exe);
     child
@@ -135,6 +135,10 @@ pub(crate) fn see_to_lost(host: &Host) -> Result<(), CliError> {
         .args(["boot", "run", "--lost"])
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    // What fails was told; the command that was asked for may still work.
-    child.status().map(drop).map_err(CliError::from)
+    // What fails in there is told there; the command that was asked for may still work.
+    if let Err(error) = child.status() {
+        super::status(&format!(
+            "warning: cannot see to containers that have lost their supervisor: {error}"
+        ));
+    }
 }

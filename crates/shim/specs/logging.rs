@@ -7,7 +7,7 @@ use model::container::{LogDriver, LogPlan};
 
 use crate::error::CliError;
 
-const KNOWN: &str = "max-size, max-file, compress, labels, env, tag, mode=blocking";
+const KNOWN: &str = "max-size, max-file, labels, env, tag, mode=blocking";
 
 /// What the two flags mean for a request whose labels and variables are set.
 pub(crate) fn logging(
@@ -42,13 +42,7 @@ pub(crate) fn logging(
         take(&mut plan, name, value, request).map_err(|why| wrong(&why))?;
         plan.options.insert(name.to_owned(), value.to_owned());
     }
-    match plan.compress && (plan.max_size.is_none() || plan.max_files.unwrap_or(1) < 2) {
-        true => Err(
-            CliError::usage("--log-opt compress needs files to compress")
-                .hint("add max-size, and a max-file of 2 or more"),
-        ),
-        false => Ok(plan),
-    }
+    Ok(plan)
 }
 
 fn take(plan: &mut LogPlan, name: &str, value: &str, request: &RunRequest) -> Result<(), String> {
@@ -62,11 +56,11 @@ fn take(plan: &mut LogPlan, name: &str, value: &str, request: &RunRequest) -> Re
             Ok(files @ 1..) => plan.max_files = Some(files),
             _ => return Err(format!("`{value}` is no number of files")),
         },
-        "compress" => {
-            plan.compress = value
-                .parse()
-                .map_err(|_| format!("`{value}` is neither true nor false"))?;
-        }
+        "compress" => match value.parse() {
+            Ok(false) => {}
+            Ok(true) => return Err("files of logs stay as they are".into()),
+            Err(_) => return Err(format!("`{value}` is neither true nor false")),
+        },
         "labels" => plan.attributes.extend(chosen(value, &request.labels)),
         "env" => plan.attributes.extend(chosen(value, &request.env)),
         "tag" if value.contains("{{") => return Err("templates are not supported".into()),
@@ -112,15 +106,12 @@ mod tests {
             &[
                 "max-size=10m",
                 "max-file=3",
-                "compress=true",
+                "compress=false",
                 "labels=tier,x",
             ],
         );
         let plan = plan.unwrap();
-        assert_eq!(
-            (plan.max_size, plan.max_files, plan.compress),
-            (Some(10 << 20), Some(3), true)
-        );
+        assert_eq!((plan.max_size, plan.max_files), (Some(10 << 20), Some(3)));
         assert_eq!(plan.attributes["tier"], "web");
         assert_eq!(read(Some("none"), &[]).unwrap().driver, LogDriver::None);
         for bad in [

@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 pub struct LogPlan {
     /// Where it goes.
     pub driver: LogDriver,
-    /// Bytes after which a new file is begun; without limit when absent.
+    /// Bytes after which a new file is begun. When absent, the supervisor's own limit; none
+    /// at all if `options` has `max-size` nevertheless.
     pub max_size: Option<u64>,
-    /// Files that are kept, the current one among them; 1 when absent.
+    /// Files that are kept, the current one among them; when absent, 1 with a given size.
     pub max_files: Option<u32>,
-    /// Files that are no longer written to are compressed.
+    /// Always false: files of logs stay as they are.
     pub compress: bool,
     /// Written with each line, for `logs --details`.
     pub attributes: BTreeMap<String, String>,
@@ -29,7 +30,7 @@ pub enum LogDriver {
     /// Lines of JSON in a file.
     #[default]
     JsonFile,
-    /// The same with docker's defaults for `local`: 20 MB a file, 5 files, compressed.
+    /// The same with docker's defaults for `local`: 20 MB a file, 5 files; not compressed.
     /// (Docker's own format of it is documented as internal.)
     Local,
     /// Nowhere; `logs` says so.

@@ -114,6 +114,13 @@ impl Background {
         self.shared.done.as_fd()
     }
 
+    /// Makes the descriptor unreadable again. The thread says that a batch is done after it
+    /// has put it down: who has taken it by then is woken once more for nothing.
+    pub(super) fn quiet(&self) {
+        // Only a counter.
+        let _ = rustix::io::read(&self.shared.done, &mut [0; 8]);
+    }
+
     /// Gives the thread a batch. It must not be busy.
     pub(super) fn submit(&mut self, lines: Vec<u8>) {
         self.busy = true;
@@ -124,8 +131,6 @@ impl Background {
     /// The batch, if it is done.
     pub(super) fn take(&mut self) -> Option<Done> {
         let done = self.shared.state().done.take()?;
-        // Only a counter.
-        let _ = rustix::io::read(&self.shared.done, &mut [0; 8]);
         self.busy = false;
         Some(done)
     }

@@ -16,7 +16,9 @@ use crate::supervise::clock::{self, Moment};
 use crate::supervise::record::now;
 
 /// From here on lines are written without waiting for more of them.
-const BATCH: usize = 64 * 1024;
+const BATCH: usize = 512 * 1024;
+/// From here on a thread writes them.
+const MUCH: usize = 64 * 1024;
 /// Lines that follow others wait this long for more of them.
 const GATHER: Duration = Duration::from_millis(10);
 /// Lines that may wait for the disk. Then the output waits too, for a moment.
@@ -156,6 +158,13 @@ impl LogWriter {
         }
     }
 
+    /// The descriptor of [`Self::poll_fd`] was readable.
+    pub(crate) fn on_ready(&self) {
+        if let Sink::Away(thread) = &self.sink {
+            thread.quiet();
+        }
+    }
+
     /// Takes note of what the disk has taken, and writes what is due.
     pub(crate) fn on_time(&mut self, now: Moment) {
         self.collect();
@@ -221,7 +230,7 @@ impl LogWriter {
             return;
         }
         self.wrote = now;
-        if self.lines.len() >= BATCH {
+        if self.lines.len() >= MUCH {
             self.go_away();
         }
         let lines = std::mem::replace(&mut self.lines, std::mem::take(&mut self.spare));

@@ -225,8 +225,14 @@ impl Supervisor {
                 let _ = self.term.read(&mut [0; 16]);
                 self.begin_stop(None, None, false);
             }
-            // Reaping finds out; the log is looked at each turn.
-            Source::Init | Source::Log => {}
+            // Reaping finds out.
+            Source::Init => {}
+            // What it has to say is looked at each turn.
+            Source::Log => {
+                if let Some(log) = &self.log {
+                    log.on_ready();
+                }
+            }
             Source::Gateway => self.on_gateway_death(),
             Source::Health => {
                 if let Some(health) = &mut self.health {
