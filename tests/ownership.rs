@@ -86,6 +86,70 @@ fn root_and_who_steps_down_keep_the_plain_mapping() {
 }
 
 #[test]
+fn ids_are_kept_on_request() {
+    let shim = Shim::as_user();
+    app(&shim);
+    let bind = shared(&shim);
+    let (uid, gid) = owner(&shim, "shared/secret");
+    let script = "echo $(id -u):$(id -g); stat -c %u:%g /w/secret /bin/busybox";
+    let kept = sh(&shim, &["-v", &bind, "--userns=keep-id"], "busybox", script);
+    assert_eq!(kept, format!("{uid}:{gid}\n{uid}:{gid}\n0:0"));
+    let asked = "--userns=keep-id:uid=5,gid=6";
+    let kept = sh(&shim, &["-v", &bind, asked], "app", script);
+    assert_eq!(kept, "5:6\n5:6\n0:0");
+    let kept = sh(&shim, &["-v", &bind, asked, "-u", "999:998"], "app", script);
+    assert_eq!(kept, "999:998\n5:6\n0:0");
+    let plain = sh(&shim, &["-v", &bind, "--userns=host"], "app", script);
+    assert_eq!(plain, "999:998\n0:0\n0:0");
+    let run = |shim: &Shim, mode: &str| shim.run(&["run", "--rm", mode, "busybox", "true"]);
+    run(&shim, "--userns=auto").failed(&["--userns=auto is not supported", "hint: use"]);
+    let root = Shim::as_root();
+    root.has(&[Base::Busybox]);
+    run(&root, "--userns=keep-id").failed(&["keep-id is for plain users", "hint:"]);
+}
+
+#[test]
+fn what_leaves_a_container_has_the_owners_seen_inside() {
+    let shim = Shim::as_user();
+    app(&shim);
+    let bind = shared(&shim);
+    let args = [
+        "run",
+        "-d",
+        "--name",
+        "c",
+        "--network",
+        "none",
+        "-v",
+        &bind,
+        "app",
+    ];
+    shim.ok(&[&args[..], &["sh", "-c", "echo > /home/app/new; sleep 1000"]].concat());
+    let made = || shim.run(&["exec", "c", "test", "-e", "/home/app/new"]).code == 0;
+    assert!(wait_until(PATIENCE, made));
+    let host = shim.write("host.txt", "text");
+    shim.ok(&["cp", host.to_str().unwrap(), "c:/etc/copied"]);
+    let stat = "stat -c %u:%g /etc/copied /home/app/new";
+    assert_eq!(shim.ok(&["exec", "c", "sh", "-c", stat]), "0:0\n999:998");
+    shim.ok(&["commit", "c", "made"]);
+    assert_eq!(
+        sh(&shim, &[], "made", &format!("{stat} /bin/busybox")),
+        "0:0\n999:998\n0:0"
+    );
+    let tar = shim.path("c.tar");
+    shim.ok(&["export", "-o", tar.to_str().unwrap(), "c"]);
+    let listed = run("tar", &["--numeric-owner", "-tvf", tar.to_str().unwrap()]);
+    let listed = String::from_utf8_lossy(&listed);
+    let owner = |path: &str| {
+        let line = listed.lines().find(|line| line.ends_with(path)).unwrap();
+        line.split_whitespace().nth(1).unwrap()
+    };
+    assert_eq!(owner(" home/app/new"), "999/998");
+    assert_eq!(owner(" etc/copied"), "0/0");
+    assert_eq!(owner(" bin/busybox"), "0/0");
+}
+
+#[test]
 fn an_exec_is_whom_it_asks_for() {
     let shim = Shim::as_user();
     app(&shim);
