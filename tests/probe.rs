@@ -162,11 +162,19 @@ as_root_and_user! {
             let executed = seen(&["exec", "-u", user, "p", "/probe"]);
             assert_eq!(executed, ran, "exec -u {user}");
         }
-        for user in ["nobody", "app:none", "4294967296", "-1", "1000:4294967296", "app:99999999999"] {
+        for (user, told) in [
+            ("nobody", "unable to find user nobody"),
+            ("app:none", "unable to find group none"),
+            // To the kernel this one means "as before": root.
+            ("4294967295", "in range 0-2147483647"),
+            ("-1", "in range 0-2147483647"),
+            ("app:4294967295", "in range 0-2147483647"),
+            ("99999999999", "in range 0-2147483647"),
+        ] {
             let run = [&["run", "--rm", &format!("-u={user}")], &none[..], &["probe", "/probe", "wait"]];
-            shim.run(&run.concat()).failed(&["unable to find"]);
+            shim.run(&run.concat()).failed(&[told]);
             let exec = ["exec", &format!("-u={user}"), "p", "/probe", "wait"];
-            shim.run(&exec).failed(&["unable to find"]);
+            shim.run(&exec).failed(&[told]);
         }
     }
 
@@ -283,6 +291,10 @@ as_root_and_user! {
         shim.ok(&["exec", "-d", "c", "/trick", &mark(shim, "exec")]);
         attack(shim, "exec");
 
+        shim.ok(&[&flags[..], &["--init", "--name", "i", "busybox", "sleep", "1000"]].concat());
+        let pid = shim.ok(&["inspect", "--format", "{{.State.Pid}}", "i"]);
+        assert_read_only(&pid, "init", "echo found; echo broken >/proc/1/exe");
+
         let check = format!("HEALTHCHECK --interval=1s CMD [\"/trick\", \"{}\"]", mark(shim, "health"));
         shim.write("checked/Dockerfile", format!("FROM trick\n{check}\nCMD sleep 1000\n"));
         shim.ok(&["build", "-q", "-t", "checked", "checked"]);
@@ -327,9 +339,19 @@ fn attack(shim: &Shim, way: &str) {
         "for p in /proc/[0-9]*; do case $(tr '\\0' ' ' <$p/cmdline) in \
          '/proc/self/exe up'*{mark}*) echo found; echo broken >$p/exe;; esac; done"
     );
-    let inside = ["-a", "-t", &victim().unwrap(), "/bin/sh", "-c", &script];
+    assert_read_only(&victim().unwrap(), way, &script);
+}
+
+/// The script, run among the processes of a container, finds our program there and cannot
+/// write to it.
+fn assert_read_only(pid: &str, way: &str, script: &str) {
+    let inside = ["-a", "-t", pid, "/bin/sh", "-c", script];
     let outcome = Outcome::of(Command::new("nsenter").args(inside), "nsenter", b"");
-    assert!(outcome.stdout.starts_with("found\n"), "{}", outcome.stderr);
+    assert!(
+        outcome.stdout.starts_with("found\n"),
+        "{way}: {}",
+        outcome.stderr
+    );
     let refused = ["Read-only file system", "Operation not permitted"];
     assert!(
         refused.iter().any(|why| outcome.stderr.contains(why)),

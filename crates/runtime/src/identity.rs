@@ -27,7 +27,14 @@ pub enum UserError {
     /// No such group.
     #[error("unable to find group {0}: no matching entries in group file")]
     NoGroup(String),
+    /// A number that is no id.
+    #[error("{0} is not an id: uids and gids must be in range 0-{MAX_ID}")]
+    OutOfRange(String),
 }
+
+/// The highest id, as docker has it. The kernel's own, 4294967295, means "unchanged" to it:
+/// whoever asked to be that user would stay root.
+const MAX_ID: u32 = i32::MAX.unsigned_abs();
 
 /// A line of a passwd file.
 struct Account<'a> {
@@ -71,7 +78,7 @@ pub fn resolve_in(passwd: &str, group: &str, text: &str) -> Result<User, UserErr
         None => (text, None),
     };
     let name = if name.is_empty() { "0" } else { name };
-    let number = name.parse::<u32>().ok();
+    let number = id(name);
     // A name wins over a number that looks the same, as in the C library's tools.
     let account = accounts(passwd)
         .find(|account| account.name == name)
@@ -79,6 +86,7 @@ pub fn resolve_in(passwd: &str, group: &str, text: &str) -> Result<User, UserErr
     let (uid, own_gid, home) = match (&account, number) {
         (Some(account), _) => (account.uid, account.gid, account.home),
         (None, Some(uid)) => (uid, 0, ""),
+        (None, None) if is_number(name) => return Err(UserError::OutOfRange(name.to_owned())),
         (None, None) => return Err(UserError::NoUser(name.to_owned())),
     };
     let gid = match wanted_group {
@@ -101,13 +109,22 @@ pub fn resolve_in(passwd: &str, group: &str, text: &str) -> Result<User, UserErr
     })
 }
 
+/// The id that a text writes as a number.
+fn id(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|id| *id <= MAX_ID)
+}
+
+/// Whether somebody meant a number, though perhaps none that is an id.
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 fn find_group(group: &str, wanted: &str) -> Result<u32, UserError> {
     let by_name = groups(group).find(|group| group.name == wanted);
-    match by_name
-        .map(|group| group.gid)
-        .or_else(|| wanted.parse().ok())
-    {
+    match by_name.map(|group| group.gid).or_else(|| id(wanted)) {
         Some(gid) => Ok(gid),
+        None if is_number(wanted) => Err(UserError::OutOfRange(wanted.to_owned())),
         None => Err(UserError::NoGroup(wanted.to_owned())),
     }
 }
@@ -126,8 +143,8 @@ fn accounts(passwd: &str) -> impl Iterator<Item = Account<'_>> {
         };
         Some(Account {
             name,
-            uid: uid.parse().ok()?,
-            gid: gid.parse().ok()?,
+            uid: id(uid)?,
+            gid: id(gid)?,
             home,
         })
     })
@@ -141,7 +158,7 @@ fn groups(group: &str) -> impl Iterator<Item = Group<'_>> {
         };
         Some(Group {
             name,
-            gid: gid.parse().ok()?,
+            gid: id(gid)?,
             members: rest.first().copied().unwrap_or(""),
         })
     })
@@ -153,8 +170,10 @@ mod tests {
     use proptest::prelude::*;
 
     const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n# note\nbroken:x:a:b::\n\
-        app:x:1000:1001:App:/home/app:/bin/sh\n7:x:70:71::/seven:\nbare:x:5:6::\n";
-    const GROUP: &str = "root:x:0:\nwheel:x:10:root,app\napp:x:1001:\ndata:x:33:app\nshort:x:9\n";
+        app:x:1000:1001:App:/home/app:/bin/sh\n7:x:70:71::/seven:\nbare:x:5:6::\n\
+        huge:x:4294967295:0::/:\nhuge:x:99999999999:0::/:\nhuge:x:1:4294967295::/:\n";
+    const GROUP: &str = "root:x:0:\nwheel:x:10:root,app\napp:x:1001:\ndata:x:33:app\nshort:x:9\n\
+        huge:x:4294967295:app\n";
 
     fn show(text: &str) -> String {
         match resolve_in(PASSWD, GROUP, text) {
@@ -179,6 +198,30 @@ mod tests {
             (
                 "nobody",
                 "unable to find user nobody: no matching entries in passwd file",
+            ),
+            (
+                "2147483647:2147483647",
+                "2147483647:2147483647 [2147483647] /",
+            ),
+            (
+                "4294967295",
+                "4294967295 is not an id: uids and gids must be in range 0-2147483647",
+            ),
+            (
+                "-1",
+                "-1 is not an id: uids and gids must be in range 0-2147483647",
+            ),
+            (
+                "app:2147483648",
+                "2147483648 is not an id: uids and gids must be in range 0-2147483647",
+            ),
+            (
+                "huge",
+                "unable to find user huge: no matching entries in passwd file",
+            ),
+            (
+                "app:huge",
+                "unable to find group huge: no matching entries in group file",
             ),
             (
                 "app:none",
