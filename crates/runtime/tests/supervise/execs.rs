@@ -325,7 +325,7 @@ fn a_check_that_hangs_is_ended_with_all_it_started() {
     eventually("it was given up again", || {
         health(&container).log.len() == 5
     });
-    let sleeps = |line: &&String| line.contains("sleep\07777");
+    let sleeps = |line: &&String| line.contains("sleep\x007777");
     let left = all_commands().iter().filter(sleeps).count();
     assert!(left <= 2, "{left} processes of checks are left");
     control::kill(container.run_dir(), 9).unwrap();
