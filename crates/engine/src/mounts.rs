@@ -76,7 +76,8 @@ impl Engine {
         let mut mounts = self.plan(&record)?.mounts;
         mounts.retain(|m| matches!(m.kind, MountKind::Bind { .. } | MountKind::Volume { .. }));
         for mount in &mut mounts {
-            mount.read_only = from.read_only.unwrap_or(mount.read_only);
+            // What may not be written there may not be written here, whatever is asked.
+            mount.read_only |= from.read_only == Some(true);
         }
         Ok(mounts)
     }
