@@ -184,6 +184,9 @@ fn check_bind(path: &Path, target: &str, create: bool) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => {
             std::fs::create_dir_all(path).map_err(fail)
         }
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(crate::ownership::closed(path, target))
+        }
         Err(error) => Err(fail(error)),
     }
 }

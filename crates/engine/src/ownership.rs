@@ -7,6 +7,7 @@
 //! have the owners to match. Entry points that start as root keep the shared one.
 
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use model::ContainerPlan;
@@ -130,6 +131,52 @@ pub(crate) fn root_of(plan: &ContainerPlan) -> (u32, u32) {
         .as_ref()
         .map_or((0, 0), |ids| (outside(&ids.users), outside(&ids.groups)))
 }
+
+/// Why a path of the host cannot be mounted although it may be there: which directory on its
+/// way is closed, to whom, and what would open it.
+pub(crate) fn closed(path: &Path, target: &str) -> Error {
+    let above: Vec<&Path> = path.ancestors().skip(1).collect();
+    let found = above
+        .iter()
+        .find_map(|p| Some((*p, std::fs::metadata(p).ok()?)));
+    let (directory, found) = match found {
+        Some((directory, found)) => (directory.display().to_string(), Some(found)),
+        None => (path.display().to_string(), None),
+    };
+    let owner = found.map_or_else(String::new, |found| {
+        let owner = match found.uid() {
+            0 => "you".to_owned(),
+            UNMAPPED => "a user of the host who is none of your ids".to_owned(),
+            other => format!("your subordinate user {other}"),
+        };
+        format!(
+            " belongs to {owner}, with mode {:04o}, and",
+            found.mode() & 0o7777
+        )
+    });
+    let map = sys::process::read_proc("self/uid_map").unwrap_or_default();
+    let lines = map.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [inside, outside, count] = fields[..] else {
+            return None;
+        };
+        Some(format!("{count} from {outside} on are {inside} and up"))
+    });
+    let mapping = lines.collect::<Vec<_>>().join(", ");
+    Error::invalid_hint(
+        format!(
+            "cannot mount {} at {target}: {directory}{owner} lets you not pass (of the host's \
+             users, {mapping} in containers)",
+            path.display()
+        ),
+        format!(
+            "run `chmod o+x {directory}` as its owner, mount another path, or run this as root"
+        ),
+    )
+}
+
+/// What the kernel shows for an owner who has no number here (`overflowuid`).
+const UNMAPPED: u32 = 65_534;
 
 /// Where there is one id, it is the container's user or nobody is.
 fn one_id(user: &User, (uid, gid): (u32, u32)) -> Result<Option<Ids>> {
