@@ -22,7 +22,7 @@ use kit::{Server, Shim, run};
 /// Kills of `pull`, `up` and `down` in each of the two tests.
 const ROUNDS: usize = 25;
 /// Kills of commands on one container, in each of two more.
-const MORE_ROUNDS: usize = 18;
+const MORE_ROUNDS: usize = 30;
 /// Random bytes in each layer of the image that is pulled: enough for a kill to hit.
 const LAYER_BYTES: usize = 6 << 20;
 

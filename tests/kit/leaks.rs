@@ -104,11 +104,12 @@ impl Shim {
         self.see();
         let all = self.run(&["ps", "-aq"]).stdout;
         let ids: Vec<&str> = all.split_whitespace().collect();
-        // What was healed lies in the trash until a command empties it, and notes of the
-        // killed until one enters the user namespace.
-        let swept = self.stored("trash").is_empty() && self.runtime_files().is_empty();
+        // What was healed lies in the trash until a command empties it, notes of the killed
+        // until one enters the user namespace, and a gateway whose last user was killed
+        // waits a while for another.
+        let clean = self.leaks().is_empty();
         match ids.is_empty() {
-            true if swept => self.run(&["ps", "-q"]),
+            true if clean => self.run(&["ps", "-q"]),
             true => self.run(&["container", "prune", "-f"]),
             false => self.run(&[&["rm", "-f", "-v"], ids.as_slice()].concat()),
         }

@@ -86,6 +86,7 @@ pub(crate) fn prune(args: &ContainerPruneArgs, host: &Host) -> Result<ExitCode, 
     }
     let engine = host.engine(true)?;
     let pruned = engine.prune_containers(&|c| filters.fit(&c.record.created, &c.record.labels))?;
+    engine.gateway_may_end()?;
     super::print(
         &(objects::removed("Deleted Containers", &pruned.names)
             + &objects::reclaimed(pruned.bytes)),

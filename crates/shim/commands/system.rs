@@ -101,6 +101,7 @@ fn prune(args: &SystemPruneArgs, engine: &Engine) -> Result<ExitCode, CliError> 
     }
     let containers =
         engine.prune_containers(&|c| filters.fit(&c.record.created, &c.record.labels))?;
+    engine.gateway_may_end()?;
     let networks = engine.prune_networks(&|n| filters.fit(&n.created, &n.labels))?;
     let volumes = match args.volumes {
         true => engine.prune_volumes(&|v| v.anonymous && filters.fit(&v.created, &v.labels))?,
