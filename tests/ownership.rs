@@ -150,6 +150,26 @@ fn what_leaves_a_container_has_the_owners_seen_inside() {
 }
 
 #[test]
+fn a_path_that_is_closed_says_by_whom() {
+    let shim = Shim::as_user();
+    shim.has(&[Base::Busybox]);
+    let closed = tempfile::tempdir().unwrap();
+    std::fs::create_dir(closed.path().join("in")).unwrap();
+    std::fs::set_permissions(closed.path(), PermissionsExt::from_mode(0o700)).unwrap();
+    let directory = closed.path().to_str().unwrap();
+    let bind = format!("{directory}/in:/w");
+    shim.run(&["run", "--rm", "-v", &bind, "busybox", "true"])
+        .failed(&[
+            &format!("cannot mount {directory}/in at /w"),
+            &format!(
+                "{directory} belongs to a user of the host who is none of your ids, with mode 0700"
+            ),
+            "are 0 and up",
+            &format!("hint: run `chmod o+x {directory}`"),
+        ]);
+}
+
+#[test]
 fn an_exec_is_whom_it_asks_for() {
     let shim = Shim::as_user();
     app(&shim);
