@@ -381,7 +381,11 @@ impl Engine {
         };
         // Attached nowhere: it goes with its descriptor. The dot leads through the link.
         let path = format!("/proc/self/fd/{}/.", mounted.as_raw_fd());
-        Ok(store::layers::tree_tar(path.as_ref(), crate::ownership::shown(&plan), out)?)
+        Ok(store::layers::tree_tar(
+            path.as_ref(),
+            crate::ownership::shown(&plan),
+            out,
+        )?)
     }
 
     /// The root mount of a running container, without what is mounted below.

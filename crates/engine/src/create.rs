@@ -115,7 +115,8 @@ impl Engine {
             };
             match containers.create(&record, &plan) {
                 Ok(()) => {
-                    note.into_iter().for_each(|text| events.send(Event::Warning { text }));
+                    note.into_iter()
+                        .for_each(|text| events.send(Event::Warning { text }));
                     self.note_container(&record, "create", &[]);
                     return Ok(record);
                 }
