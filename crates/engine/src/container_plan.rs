@@ -272,7 +272,7 @@ fn environment(
 
 /// The image's health check, with the values that the request replaces. As docker has it,
 /// values without any command make no check.
-fn changed_health(changes: &HealthChanges, image: &ImageConfig) -> ImageHealth {
+pub(crate) fn changed_health(changes: &HealthChanges, image: &ImageConfig) -> ImageHealth {
     let base = image.config.healthcheck.clone().unwrap_or_default();
     let nanos = |new: Option<std::time::Duration>, old: u64| {
         new.map_or(old, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX))

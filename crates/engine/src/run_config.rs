@@ -4,7 +4,7 @@ use model::container::ContainerPlan;
 use model::image::{Empty, ImageConfig, ImageHealth, RunConfig};
 use model::{HealthCheck, NetworkMode};
 
-use crate::RunRequest;
+use crate::{HealthChanges, RunRequest};
 
 const NANOS: u64 = 1_000_000;
 
@@ -52,7 +52,11 @@ pub(crate) fn run_config(
                 ..ImageHealth::default()
             });
         }
-        None => {}
+        None if request.health_changes == HealthChanges::default() => {}
+        None => {
+            let changes = &request.health_changes;
+            config.healthcheck = Some(crate::container_plan::changed_health(changes, image));
+        }
     }
     config
 }

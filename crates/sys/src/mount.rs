@@ -195,6 +195,18 @@ pub fn clone_root(pidfd: BorrowedFd<'_>) -> Result<OwnedFd> {
     })
 }
 
+/// A detached clone of what another process sees at a path, and of all below it. Only who
+/// is among the same mounts may clone one.
+pub fn clone_of(pidfd: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    crate::ns::among_mounts_of(pidfd, || {
+        rustix::mount::open_tree(CWD, path, flags)
+            .map_err(|errno| Error::new("clone a container's mount of", path, errno))
+    })
+}
+
 /// A detached clone of one file, on which nothing can be written.
 pub fn clone_read_only(path: impl AsRef<Path>) -> Result<OwnedFd> {
     let path = path.as_ref();

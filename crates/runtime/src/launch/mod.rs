@@ -10,7 +10,7 @@ mod inside;
 mod namespaces;
 mod network;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use model::container::{IpcMode, Isolation, NamespaceMode, NetworkMode};
@@ -350,7 +350,10 @@ fn shared_memory(isolation: &Isolation) -> Result<SharedMemory, StartError> {
     Ok(match &isolation.ipc {
         IpcMode::Private | IpcMode::Shareable => SharedMemory::Own(isolation.shm_size),
         IpcMode::None => SharedMemory::None,
-        IpcMode::Host => SharedMemory::Of(crate::rootfs::open_host("/dev/shm")?),
+        IpcMode::Host => {
+            let host = crate::rootfs::open_host("/dev/shm")?;
+            SharedMemory::Of(sys::mount::clone_tree(host.as_fd())?)
+        }
         IpcMode::Container { run_dir } => SharedMemory::Of(namespaces::shared_memory(run_dir)?),
     })
 }

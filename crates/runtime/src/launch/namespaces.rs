@@ -1,11 +1,13 @@
 //! Which namespaces a first process is born in, which it joins, and which it shares with
 //! the host.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use model::container::{IpcMode, Isolation, NamespaceMode, RunState};
+use rustix::io::Errno;
 use sys::ns::Kind;
+use sys::process::Birth;
 
 use super::StartError;
 
@@ -58,17 +60,27 @@ impl Namespaces {
         self.new.contains(&Kind::Uts)
     }
 
-    /// Forks the first process, with `fork` being told what it is born in.
-    pub(super) fn fork<T>(&self, fork: impl FnOnce(&[Kind]) -> sys::Result<T>) -> sys::Result<T> {
+    /// Forks the first process, with `fork` being told what it is born in. Both sides
+    /// return.
+    pub(super) fn fork(
+        &self,
+        fork: impl FnOnce(&[Kind]) -> sys::Result<Birth>,
+    ) -> sys::Result<Birth> {
         let Some(pid) = &self.pid else {
             return fork(&self.new);
         };
         let own = sys::ns::open_of(rustix::process::getpid().as_raw_pid(), Kind::Pid)?;
         sys::ns::join(pid.as_fd(), Kind::Pid)?;
         let forked = fork(&self.new);
-        // What else we start is none of that container's.
-        sys::ns::join(own.as_fd(), Kind::Pid)?;
-        forked
+        if matches!(forked, Ok(Birth::Child)) {
+            return forked;
+        }
+        // What else we start is none of that container's. A plain user may not go back to
+        // the host's; what is executed inside is born in that namespace anyway.
+        match sys::ns::join(own.as_fd(), Kind::Pid) {
+            Err(error) if error.errno() != Some(Errno::PERM) => Err(error),
+            _ => forked,
+        }
     }
 
     /// The rest, for the process itself.
@@ -85,23 +97,18 @@ impl Namespaces {
 
 /// A namespace of the running container whose runtime directory this is.
 pub(super) fn of(run_dir: &Path, kind: Kind) -> Result<OwnedFd, StartError> {
-    running(run_dir, |pid| sys::ns::open_of(pid, kind))
+    running(run_dir, |pid, _| sys::ns::open_of(pid, kind))
 }
 
-/// What the first process of that container has in `/dev/shm`.
+/// What the first process of that container has in `/dev/shm`, detached.
 pub(super) fn shared_memory(run_dir: &Path) -> Result<OwnedFd, StartError> {
-    running(run_dir, |pid| {
-        crate::rootfs::Root::of_process(pid)
-            .map_err(|error| sys::Error::new("open", "its root", std::io::Error::other(error)))?
-            .open(
-                Path::new("dev/shm"),
-                rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY,
-            )
-            .map_err(|errno| sys::Error::new("open", "its /dev/shm", errno))
-    })
+    running(run_dir, |_, pidfd| sys::mount::clone_of(pidfd, "/dev/shm"))
 }
 
-fn running<T>(run_dir: &Path, open: impl FnOnce(i32) -> sys::Result<T>) -> Result<T, StartError> {
+fn running<T>(
+    run_dir: &Path,
+    open: impl FnOnce(i32, BorrowedFd<'_>) -> sys::Result<T>,
+) -> Result<T, StartError> {
     let not_running = || StartError::NotJoinable {
         run_dir: PathBuf::from(run_dir),
     };
@@ -109,7 +116,7 @@ fn running<T>(run_dir: &Path, open: impl FnOnce(i32) -> sys::Result<T>) -> Resul
     let state: RunState = serde_json::from_slice(&text).map_err(|_| not_running())?;
     let init = state.init.ok_or_else(not_running)?;
     // Held while the namespace is opened, so that the number cannot change hands.
-    let _held = crate::process::open(init, &state.boot_id)?.ok_or_else(not_running)?;
+    let held = crate::process::open(init, &state.boot_id)?.ok_or_else(not_running)?;
     // A dead process that nobody has reaped yet has no namespaces either.
-    open(init.pid).map_err(|_| not_running())
+    open(init.pid, held.as_fd()).map_err(|_| not_running())
 }

@@ -45,7 +45,7 @@ pub(crate) enum SharedMemory {
     None,
     /// The container's own, of so many bytes.
     Own(Option<u64>),
-    /// Somebody else's.
+    /// Somebody else's, detached.
     Of(OwnedFd),
 }
 

@@ -106,10 +106,13 @@ fn show(
 fn write_sysctl(root: &Root, name: &str, value: &str) -> Result<(), RootfsError> {
     let shown = format!("the kernel parameter {name}");
     let fail = |errno| sys::Error::new("set", shown.clone(), errno);
-    let path = match name.contains('/') {
-        true => name.to_owned(),
-        false => name.replace('.', "/"),
+    // In a dotted name, a slash stands for the dot of an interface such as `eth0.1`.
+    let swapped = |c| match c {
+        '.' => '/',
+        '/' => '.',
+        c => c,
     };
+    let path: String = name.chars().map(swapped).collect();
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     let path = format!("proc/sys/{path}");
     let file = openat2(root.as_fd(), Path::new(&path), OFlags::WRONLY, resolve).map_err(fail)?;

@@ -48,10 +48,7 @@ impl Root {
                 let shm = sys::mount::filesystem("tmpfs", &options, sealed)?;
                 self.attach(&shm, "dev/shm")?;
             }
-            SharedMemory::Of(source) => {
-                let tree = sys::mount::clone_tree(source.as_fd())?;
-                self.attach(&tree, "dev/shm")?;
-            }
+            SharedMemory::Of(tree) => self.attach(&tree, "dev/shm")?,
         }
         Ok(Terminals { dev, pts })
     }

@@ -1,6 +1,6 @@
 //! What a plan mounts below the root: binds, volumes, memory, images.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use model::container::{MountKind, MountPlan, Propagation, Recursion};
@@ -184,10 +184,9 @@ impl Root {
             no_suid: options.no_suid.unwrap_or(true),
             no_exec: options.no_exec.unwrap_or(true),
         };
-        let mount = sys::mount::filesystem("tmpfs", &words, attributes)?;
+        let mut mount = sys::mount::filesystem("tmpfs", &words, attributes)?;
         if options.copy_up {
-            let own = PathBuf::from(format!("/proc/self/fd/{}", mount.as_raw_fd()));
-            self.fill_volume(&own, "in memory", &plan.target)?;
+            mount = self.filled(&mount, &plan.target)?;
             let read_only = Attributes {
                 read_only: plan.read_only,
                 ..attributes
@@ -195,6 +194,26 @@ impl Root {
             sys::mount::restrict(mount.as_fd(), read_only, false)?;
         }
         self.attach(&mount, &plan.target)
+    }
+
+    /// A directory of an empty file system, with what the image has at a path. Filling puts
+    /// a directory in place of another, which the root of a file system cannot be.
+    fn filled(&mut self, empty: &OwnedFd, target: &str) -> Result<OwnedFd, RootfsError> {
+        let place = self.mounted_at.with_file_name("memory");
+        super::make_directory(&place)?;
+        let here = super::open_directory(&place)?;
+        sys::mount::attach(empty.as_fd(), here.as_fd())?;
+        let content = place.join("content");
+        let filled = super::make_directory(&content)
+            .map_err(RootfsError::from)
+            .and_then(|()| self.fill_volume(&content, "in memory", target))
+            .and_then(|()| {
+                Ok(sys::mount::clone_tree(
+                    super::open_directory(&content)?.as_fd(),
+                )?)
+            });
+        sys::mount::detach(&place)?;
+        filled
     }
 
     /// Binds an open file or directory, with all that is mounted below it.
