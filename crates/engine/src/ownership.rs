@@ -165,8 +165,8 @@ pub(crate) fn closed(path: &Path, target: &str) -> Error {
     let mapping = lines.collect::<Vec<_>>().join(", ");
     Error::invalid_hint(
         format!(
-            "cannot mount {} at {target}: {directory}{owner} lets you not pass (of the host's \
-             users, {mapping} in containers)",
+            "cannot mount {} at {target}: Permission denied: {directory}{owner} does not let you \
+             pass (of the host's users, {mapping} in containers)",
             path.display()
         ),
         format!(
