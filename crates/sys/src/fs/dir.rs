@@ -403,15 +403,15 @@ mod tests {
 
     #[test]
     fn modes_of_links_are_nobodys() {
+        type Way = fn(&DirFd, &OsStr, u32) -> rustix::io::Result<()>;
         let temp = tempfile::tempdir().unwrap();
         let target = temp.path().join("target");
         std::fs::write(&target, "").unwrap();
         std::os::unix::fs::symlink(&target, temp.path().join("link")).unwrap();
         let dir = DirFd::open(temp.path()).unwrap();
         let mode = || dir.stat("target".as_ref()).unwrap().unwrap().st_mode & 0o7777;
-        let ways: [fn(&DirFd, &OsStr, u32) -> rustix::io::Result<()>; 2] =
-            [DirFd::fchmodat2, DirFd::chmod_opened];
-        for (way, wanted) in ways.into_iter().zip([0o4751, 0o640]) {
+        let ways: [(Way, u32); 2] = [(DirFd::fchmodat2, 0o4751), (DirFd::chmod_opened, 0o640)];
+        for (way, wanted) in ways {
             match way(&dir, "target".as_ref(), wanted) {
                 Err(Errno::NOSYS) => continue,
                 other => other.unwrap(),
