@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use model::ContainerPlan;
@@ -71,12 +71,7 @@ pub fn append(run_base: &Path, entry: &Entry) {
     let path = current(run_base);
     // Twice, for the file may become the old one before we have its lock.
     for _ in 0..3 {
-        let options = File::options()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path);
-        let Ok(mut file) = options else {
+        let Ok(mut file) = open(run_base, &path) else {
             return;
         };
         if file.lock().is_err() || !is_at(&file, &path) {
@@ -88,6 +83,20 @@ pub fn append(run_base: &Path, entry: &Entry) {
         }
         let _ = file.write_all(&line);
         return;
+    }
+}
+
+/// Opens the file. Before the first container of this boot there is no directory for it.
+fn open(run_base: &Path, path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.append(true).create(true).mode(0o600);
+    match options.open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let mut builder = std::fs::DirBuilder::new();
+            builder.recursive(true).mode(0o700).create(run_base)?;
+            options.open(path)
+        }
+        other => other,
     }
 }
 
