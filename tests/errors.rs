@@ -183,10 +183,12 @@ fn containers_that_cannot_start(shim: &Shim) {
     run(&["busybox", "/no/such"]).failed(&["/no/such"]);
     let _ = shim.run(&["rm", "-f", "c"]);
     run(&["-u", "zoe", "busybox", "true"]).failed(&["zoe"]);
+    let _ = shim.run(&["rm", "-f", "c"]);
     run(&["-p", "70000:80", "busybox", "true"]).failed(&["70000:80", "hint:"]);
     run(&["--entrypoint", "", "busybox"]).failed(&["no command", "hint:"]);
     run(&["--network", "nowhere", "busybox", "true"]).failed(&["nowhere"]);
-    run(&["--memory", "1g", "busybox", "true"]).failed(&["--memory"]);
+    run(&["--memory", "1k", "busybox", "true"]).failed(&["memory"]);
+    let _ = shim.run(&["rm", "-f", "c"]);
     run(&["-w", "relative", "busybox", "true"]).failed(&["relative"]);
     run(&["--restart", "sometimes", "busybox", "true"]).failed(&["sometimes", "hint:"]);
     shim.run(&["stop", "nobody"]).failed(&["nobody"]);
