@@ -75,12 +75,12 @@ const RUN: [(&str, &str, &str); 34] = [
     (
         "--gidmap",
         "mappings are not written by hand",
-        "use `--userns keep-id` or `--userns auto`",
+        "use `--userns keep-id`",
     ),
     (
         "--uidmap",
         "mappings are not written by hand",
-        "use `--userns keep-id` or `--userns auto`",
+        "use `--userns keep-id`",
     ),
     (
         "--subuidname",
