@@ -170,7 +170,7 @@ fn mounts_that_cannot_be_made(shim: &Shim) {
         std::fs::set_permissions(closed.path(), PermissionsExt::from_mode(0o700)).unwrap();
         std::fs::create_dir(closed.path().join("inside")).unwrap();
         let path = closed.path().join("inside").display().to_string();
-        said_once(run(&format!("{path}:/x")), &[&path, "/x", "Permission denied"]);
+        said_once(run(&format!("{path}:/x")), &[&path, "/x"]);
     }
     said_once(run("a/b:/x"), &["a/b"]);
     said_once(run("name:relative"), &["relative"]);

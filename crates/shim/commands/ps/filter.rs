@@ -31,7 +31,7 @@ impl Filters {
     pub(super) fn parse(texts: &[String]) -> Result<Self, CliError> {
         let mut filters: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for text in texts {
-            let wrong = |why: &str| CliError::usage(format!("invalid filter `{text}`: {why}"));
+            let wrong = |why: &str| CliError::usage(format!("invalid filter `{text}`")).hint(why);
             let (key, value) = text
                 .split_once('=')
                 .ok_or_else(|| wrong("want KEY=VALUE"))?;
