@@ -488,6 +488,10 @@ fn end(mut supervisor: Supervisor, code: i32, failure: Option<Failure>) -> i32 {
     };
     let after = supervisor.plan.after_exit.take();
     let undertaken = supervisor.peers.iter().any(Peer::removes);
+    if after.is_none() {
+        // Before somebody starts it again: the next run's cgroup has the same name.
+        launch::clean_up(&supervisor.plan);
+    }
     if after.is_none() || undertaken {
         // Whoever is told of the end may remove or restart the container at once.
         drop(supervisor.lock);
@@ -496,7 +500,9 @@ fn end(mut supervisor: Supervisor, code: i32, failure: Option<Failure>) -> i32 {
         .peers
         .iter_mut()
         .for_each(|peer| peer.reply(&news));
-    launch::clean_up(&supervisor.plan);
+    if after.is_some() {
+        launch::clean_up(&supervisor.plan);
+    }
     if let (Ok(file), None) = (&file, &after) {
         // A container that is removed at once needs no record that survives a power cut.
         let _ = record::sync(&paths.exit, file);
