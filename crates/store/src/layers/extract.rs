@@ -248,6 +248,7 @@ mod tests {
                 rustix::process::getuid().as_raw(),
                 rustix::process::getgid().as_raw(),
             )),
+            ids: None,
             harmless: true,
         };
         how.run(DirFd::open(root).unwrap(), tar)
