@@ -278,9 +278,11 @@ fn a_stalled_client_blocks_nobody() {
     // Asks for everything and reads nothing.
     let stalled = foreground(&container, &options);
     let mut other = attached(container.connect(), with_input());
-    other.send("go\n").until("\nend\n");
+    // It reads, but as one of two it may be too slow for some of it.
+    other.send("go\n");
     let other = other.end();
     assert_eq!(other.code, Some(0));
+    assert!(other.skipped > 0 || other.stdout.ends_with("end\n"));
     assert_eq!(container.exit_record().code, 0);
     let stalled = attached(stalled, AttachRequest::default()).end();
     assert!(stalled.skipped > 0 || stalled.stdout.ends_with("end\n"));

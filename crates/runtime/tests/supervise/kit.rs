@@ -252,8 +252,14 @@ impl Attached {
 
     /// Reads until the output holds this.
     pub(crate) fn until(&mut self, text: &str) -> &mut Self {
-        while !self.stdout.contains(text) {
-            assert!(self.take(), "ended without {text:?}: {:?}", self.stdout);
+        let mut searched = 0;
+        while !self.stdout[searched..].contains(text) {
+            // What is looked for may lie across two frames.
+            searched = self
+                .stdout
+                .floor_char_boundary(self.stdout.len().saturating_sub(text.len()));
+            let more = self.code.is_none() && self.take();
+            assert!(more, "ended without {text:?}: {:?}", self.stdout);
         }
         self
     }
