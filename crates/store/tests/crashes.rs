@@ -45,7 +45,11 @@ fn an_anonymous_volume_goes_with_the_maker_of_its_container() {
     let [one, two] = [(); 2].map(|()| bench.store.containers().new_id().unwrap());
     let (lost, claim) = volumes.create_for(&one).unwrap();
     next(bench.root());
-    assert_eq!(volumes.list().unwrap(), std::slice::from_ref(&lost), "its maker lives");
+    assert_eq!(
+        volumes.list().unwrap(),
+        std::slice::from_ref(&lost),
+        "its maker lives"
+    );
 
     // A killed process lets go of the lock and leaves the file.
     let path = bench
