@@ -179,6 +179,19 @@ impl Containers<'_> {
         Ok(())
     }
 
+    /// Frees names whose claimers were killed before their containers were there.
+    pub(crate) fn free_names(&self) -> Result<()> {
+        let _names = self.names_lock()?;
+        for name in record::names(&self.store.root().join("names"))? {
+            let held = name.starts_with('.')
+                || self.claimed(&name)?.is_none_or(|id| self.dir(&id).exists());
+            if !held {
+                record::remove(&self.claim_path(&name))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Who holds a name; a claim that a crash left half-written holds nothing.
     fn claimed(&self, name: &str) -> Result<Option<ContainerId>> {
         let path = self.claim_path(name);

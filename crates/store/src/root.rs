@@ -115,6 +115,7 @@ impl Store {
     /// Moves what nobody holds from `tmp/` to `trash/`, and ends claims.
     fn heal(&self) -> Result<Vec<Abandoned>> {
         let mut abandoned = Vec::new();
+        let mut half_made = false;
         let tmp = DirFd::open(&self.root.join("tmp"))?;
         for item in tmp.items()? {
             let path = tmp.path().join(&item.name);
@@ -135,8 +136,14 @@ impl Store {
                 false if let Some(found) = self.heal_claim(&item.name, &path, lock) => {
                     abandoned.extend(found);
                 }
-                _ => drop(self.discard(&path)),
+                _ => {
+                    half_made = true;
+                    drop(self.discard(&path));
+                }
             }
+        }
+        if half_made {
+            self.containers().free_names()?;
         }
         Ok(abandoned)
     }

@@ -39,6 +39,22 @@ fn recorded(bench: &Bench, id: &ContainerId, record: &str, plan: &str) {
 }
 
 #[test]
+fn a_name_goes_with_the_maker_of_its_container() {
+    let bench = Bench::new();
+    let [lost, kept] = [(); 2].map(|()| bench.store.containers().new_id().unwrap());
+    let names = bench.root().join("names");
+    std::fs::write(names.join("lost"), lost.as_str()).unwrap();
+    std::fs::write(names.join("kept"), kept.as_str()).unwrap();
+    recorded(&bench, &kept, "{}", "{}");
+    // What a maker leaves that was killed between its claim and the rename.
+    std::fs::create_dir(bench.root().join("tmp/half")).unwrap();
+    next(bench.root());
+    assert!(!names.join("lost").exists());
+    assert!(names.join("kept").exists());
+    bench.nothing_half_made();
+}
+
+#[test]
 fn an_anonymous_volume_goes_with_the_maker_of_its_container() {
     let bench = Bench::new();
     let volumes = bench.store.volumes();
