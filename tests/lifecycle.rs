@@ -316,14 +316,15 @@ fn lists_are_filtered_and_laid_out(shim: &Shim) {
 
 fn events_are_told_as_they_come(shim: &Shim) {
     shim.has(&[Base::Busybox]);
+    // Names that no id begins with: filters take either.
     let watch = piped(shim.command(&["events", "--since", "1h", "--format", "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}"]));
-    let ended = shim.run(&run_args(&["--name", "c", "--label", "l=1"], &["sh", "-c", "exit 3"]));
+    let ended = shim.run(&run_args(&["--name", "one", "--label", "l=1"], &["sh", "-c", "exit 3"]));
     assert_eq!(ended.code, 3);
-    sleeper(shim, "d", &[]);
-    exec(shim, "d", "exit 0");
-    shim.ok(&["rename", "d", "e"]);
-    shim.ok(&["restart", "e"]);
-    shim.ok(&["rm", "-f", "c", "e"]);
+    sleeper(shim, "two", &[]);
+    exec(shim, "two", "exit 0");
+    shim.ok(&["rename", "two", "three"]);
+    shim.ok(&["restart", "three"]);
+    shim.ok(&["rm", "-f", "one", "three"]);
     shim.ok(&["volume", "create", "v"]);
     shim.ok(&["volume", "rm", "v"]);
     shim.ok(&["tag", "busybox", "other:1"]);
@@ -332,12 +333,12 @@ fn events_are_told_as_they_come(shim: &Shim) {
     interrupt(&watch);
     let seen = Outcome::from_child(watch, "events").succeeded();
     let seen: Vec<&str> = seen.lines().collect();
-    let wanted = ["container create c", "container start c", "container die c", "container create d",
-                  "container start d", "container exec_create: sh -c exit 0 d",
-                  "container exec_start: sh -c exit 0 d", "container exec_die d", "container rename e"];
+    let wanted = ["container create one", "container start one", "container die one", "container create two",
+                  "container start two", "container exec_create: sh -c exit 0 two",
+                  "container exec_start: sh -c exit 0 two", "container exec_die two", "container rename three"];
     assert_eq!(&seen[..wanted.len()], wanted, "{seen:?}");
-    for rest in ["container kill d", "container stop d", "container restart e", "container destroy c",
-                 "container destroy e", "volume create v", "volume destroy v", "image tag other:1"] {
+    for rest in ["container kill two", "container stop two", "container restart three", "container destroy one",
+                 "container destroy three", "volume create v", "volume destroy v", "image tag other:1"] {
         assert!(seen.contains(&rest), "no `{rest}` in {seen:?}");
     }
     // What is over is told again, in docker's JSON, as far as it is kept.
@@ -352,8 +353,8 @@ fn events_are_told_as_they_come(shim: &Shim) {
         filters.iter().for_each(|filter| args.extend(["--filter", filter]));
         shim.ok(&args).lines().map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(past(&["event=die", "container=c"]).len(), 1);
-    assert!(past(&["event=die", "container=c"])[0].contains(" container die "));
+    assert_eq!(past(&["event=die", "container=one"]).len(), 1);
+    assert!(past(&["event=die", "container=one"])[0].contains(" container die "));
     assert_eq!(past(&["type=volume"]).len(), 2);
     assert_eq!(past(&["label=l=1", "event=create", "event=start"]).len(), 2);
     assert_eq!(past(&["image=other:1", "type=image"]).len(), 1);
