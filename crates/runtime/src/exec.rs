@@ -110,6 +110,7 @@ pub fn exec(
         pidfd,
         kinds: not_of_host(target.plan),
         process: process.clone(),
+        apparmor: target.plan.isolation.apparmor.clone(),
         user,
         nested,
         confinement,
@@ -182,6 +183,7 @@ struct Entry {
     /// The namespaces to join.
     kinds: Vec<Kind>,
     process: ProcessPlan,
+    apparmor: Option<String>,
     user: User,
     nested: Option<Nested>,
     confinement: Confinement,
@@ -217,6 +219,9 @@ impl Entry {
     fn between(&self, streams: &Streams, tell: &OwnedFd) -> sys::Result<()> {
         self.place.admit(0)?;
         crate::resources::apply(&self.process)?;
+        if let Some(profile) = &self.apparmor {
+            crate::resources::apparmor_at_exec(profile)?;
+        }
         // Those inside could otherwise look into the process that is about to join them.
         sys::process::forbid_inspection()?;
         sys::ns::join_process(self.pidfd.as_fd(), &self.kinds)?;
@@ -244,10 +249,12 @@ impl Entry {
         // Not the caller's: files are made as the first process makes them.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         streams.take_places()?;
+        // The host's directories that we hold are within the reach of the image's paths.
+        let mut kept = vec![self.report.as_fd()];
+        kept.extend(self.nested.as_ref().map(AsFd::as_fd));
+        sys::process::close_all_but(&kept)?;
         sys::process::close_on_exec_from(3)?;
-        let cwd = &self.process.cwd;
-        rustix::process::chdir(cwd.as_str())
-            .map_err(|errno| sys::Error::new("change directory to", cwd, errno))?;
+        sys::process::change_directory(&self.process.cwd)?;
         Nested::join(self.nested.as_ref())?;
         sys::caps::become_user(
             self.user.uid,

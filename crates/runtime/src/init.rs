@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use rustix::process::{Pid, WaitOptions, WaitStatus};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use signal_hook::consts::SIGCHLD;
 use signal_hook::iterator::Signals;
 
@@ -69,7 +69,10 @@ pub fn main(argv: &[OsString]) -> i32 {
         return 125;
     };
     // The terminal is the child's, where there is one.
-    let _ = rustix::termios::tcsetpgrp(rustix::stdio::stdin(), child);
+    if rustix::termios::tcsetpgrp(rustix::stdio::stdin(), child).is_ok() {
+        // It may have asked for the terminal before, and been stopped for that.
+        let _ = rustix::process::kill_process_group(child, Signal::CONT);
+    }
     loop {
         if let Some(code) = reap(child) {
             return code;

@@ -530,6 +530,32 @@ fn a_user_without_range_has_one_id_that_passes_for_all() {
     assert_eq!(outcome.stdout, "0\n0\n", "{outcome:?}");
 }
 
+/// The image's working directory and program were once resolved while the host's
+/// directories were still open.
+#[test]
+fn no_path_leads_through_our_descriptors() {
+    let host = format!(
+        "../../../../../../..{}",
+        std::env::current_exe().unwrap().display()
+    );
+    for by in [Root, User] {
+        for number in 3..24 {
+            let directory = format!("/proc/self/fd/{number}");
+            let mut container = command(by, &["ls", &host]);
+            container.plan.process.cwd.clone_from(&directory);
+            let outcome = container.run();
+            assert_ne!(outcome.code, 0, "{directory}: {outcome:?}");
+            let program = format!("{directory}/../../../../../../../bin/busybox");
+            let outcome = command(by, &[&program, "true"]).run();
+            assert_ne!(outcome.code, 0, "{program}: {outcome:?}");
+        }
+        let container = script(by, "sleep 60");
+        let running = container.spawn();
+        let outcome = running.exec(&["ls", "/proc/self/fd"]).succeeded();
+        assert_eq!(outcome.stdout, "0\n1\n2\n3\n", "{outcome:?}");
+    }
+}
+
 #[test]
 fn commands_of_a_user_share_one_namespace() {
     let container = script(By::User, "sleep 60");

@@ -85,11 +85,12 @@ pub fn unshare(kinds: &[Kind]) -> Result<()> {
 }
 
 /// Makes a mount namespace of the calling process's own: what is mounted or unmounted in
-/// it from now on is seen nowhere else, and the other way round.
+/// it from now on is seen nowhere else. What the host mounts and unmounts is seen in it, so
+/// that it keeps no disk of the host's busy.
 pub fn private_mounts() -> Result<()> {
     unshare(&[Kind::Mount])?;
     let root = open(Path::new("/"), OFlags::PATH | OFlags::DIRECTORY)?;
-    crate::mount::make_private(root.as_fd())
+    crate::mount::make_slave(root.as_fd(), true)
 }
 
 /// Moves the calling thread into namespaces of the process behind a pidfd.

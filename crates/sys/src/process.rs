@@ -197,6 +197,54 @@ pub fn forbid_inspection() -> Result<()> {
         .map_err(|errno| Error::new("make undumpable", "this process", errno))
 }
 
+/// Closes every descriptor above 2 but those kept, for a process that goes on to execute a
+/// program: until then a path like `/proc/self/fd/7/..` would lead to whatever is open.
+///
+/// # Errors
+/// The kernel's answer; some may be closed then.
+///
+/// # Panics
+/// Never, but the caller must not use anything that it still holds besides those kept: its
+/// destructors must not run either, so it ends by execve or [`exit_now`].
+pub fn close_all_but(kept: &[BorrowedFd<'_>]) -> Result<()> {
+    let mut kept: Vec<u32> = kept
+        .iter()
+        .filter_map(|fd| u32::try_from(fd.as_raw_fd()).ok())
+        .filter(|number| *number > 2)
+        .collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for number in kept.into_iter().chain([u32::MAX]) {
+        if number > first {
+            // SAFETY: takes no pointers. By the contract of this function nobody uses what
+            // is closed.
+            let answer = unsafe { libc::syscall(libc::SYS_close_range, first, number - 1, 0) };
+            if answer != 0 {
+                return Err(Error::last("close", format!("descriptors from {first}")));
+            }
+        }
+        first = number.saturating_add(1);
+    }
+    Ok(())
+}
+
+/// Changes to a directory as a path of the calling process's root. No magic link of procfs
+/// is followed: it could lead out.
+pub fn change_directory(path: &str) -> Result<()> {
+    use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+    let fail = |errno| Error::new("change directory to", path, errno);
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::openat(CWD, "/", flags, Mode::empty()).map_err(fail)?;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let directory = loop {
+        match rustix::fs::openat2(&root, path, flags, Mode::empty(), resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            other => break other.map_err(fail)?,
+        }
+    };
+    rustix::process::fchdir(directory).map_err(fail)
+}
+
 /// Closes every descriptor from `first` on when the process executes a program.
 pub fn close_on_exec_from(first: u32) -> Result<()> {
     // SAFETY: takes no pointers; marking descriptors close-on-exec closes none now.

@@ -100,13 +100,13 @@ impl Inside<'_> {
         root.enter(self.plan.rootfs.read_only)?;
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         crate::stdio::reopen_null_streams();
-        sys::process::close_on_exec_from(3)?;
+        self.close_descriptors()?;
         if let Some(profile) = &self.plan.isolation.apparmor {
             crate::resources::apparmor_at_exec(profile)?;
         }
         // Nothing that shares our pid namespace may look into us.
         sys::process::forbid_inspection()?;
-        self.change_directory()?;
+        sys::process::change_directory(&self.plan.process.cwd)?;
         Nested::join(self.nested)?;
         let user = self.user;
         let kept = self.confinement.needed();
@@ -131,10 +131,14 @@ impl Inside<'_> {
             .map_err(|errno| sys::Error::new("set the domain name to", domain, errno))
     }
 
-    fn change_directory(&self) -> sys::Result<()> {
-        let cwd = &self.plan.process.cwd;
-        rustix::process::chdir(cwd.as_str())
-            .map_err(|errno| sys::Error::new("change directory to", cwd, errno))
+    /// From here on paths are the image's, and the host's directories that we hold are
+    /// within their reach.
+    fn close_descriptors(&self) -> sys::Result<()> {
+        let mut kept = vec![self.report.as_fd(), self.go.as_fd()];
+        kept.extend(self.init.as_ref().map(AsFd::as_fd));
+        kept.extend(self.nested.map(AsFd::as_fd));
+        sys::process::close_all_but(&kept)?;
+        sys::process::close_on_exec_from(3)
     }
 
     /// The container must not outlive its supervisor, from the first moment on.

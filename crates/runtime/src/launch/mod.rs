@@ -13,7 +13,7 @@ mod network;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
-use model::container::{IpcMode, Isolation, NamespaceMode, NetworkMode};
+use model::container::{IpcMode, Isolation, MountPlan, NamespaceMode, NetworkMode, Propagation};
 use model::network::Ready;
 use model::{ContainerId, ContainerPlan};
 use rustix::process::{Pid, WaitOptions};
@@ -226,6 +226,7 @@ impl<'a> Setup<'a> {
         };
         KernelMounts {
             proc: of_host(isolation.pid == NamespaceMode::Host),
+            own_dev: own_dev(self.plan),
             sysfs: of_host(matches!(self.plan.network, NetworkMode::Host)),
             queues: of_host(isolation.ipc == IpcMode::Host),
             cgroup: of_host(isolation.cgroup == NamespaceMode::Host),
@@ -288,6 +289,21 @@ fn check(plan: &ContainerPlan) -> Result<(), StartError> {
             plan.process.cwd
         ));
     }
+    let late = plan.mounts.iter().filter(|mount| comes_last(mount));
+    let connected = |mount: &&MountPlan| {
+        let options = &mount.options;
+        options.chown
+            || !matches!(
+                options.propagation,
+                Propagation::Rprivate | Propagation::Private
+            )
+    };
+    if let Some(mount) = late.into_iter().find(connected) {
+        let target = &mount.target;
+        return refuse(format!(
+            "the mount on {target} can be neither shared nor given away"
+        ));
+    }
     if let Some(mount) = plan.mounts.iter().find(|mount| mount.options.idmap) {
         return refuse(format!("the mount on {} cannot be id-mapped", mount.target));
     }
@@ -326,15 +342,19 @@ fn mount_root(
         root.mount_planned(mount, with)?;
     }
     // Made here, so that none is made through a link; and not in somebody else's directory.
-    if !plan
-        .mounts
-        .iter()
-        .any(|mount| mount.target.trim_matches('/') == "dev")
-    {
+    if own_dev(plan) {
         root.make_working_directory("/dev/mqueue")?;
     }
     root.make_working_directory(&plan.process.cwd)?;
     Ok((root, terminals))
+}
+
+fn own_dev(plan: &ContainerPlan) -> bool {
+    let mut targets = plan
+        .mounts
+        .iter()
+        .map(|mount| mount.target.trim_matches('/'));
+    !targets.any(|target| target == "dev")
 }
 
 /// Whom sources are given to, if one is to be given away.

@@ -121,7 +121,7 @@ impl Root {
             self.add_all(Path::new("/dev"), rootless)?;
         }
         for device in planned {
-            self.add_device(&device.host, &device.path, rootless)?;
+            unless_there(self.add_device(&device.host, &device.path, rootless))?;
         }
         Ok(())
     }
@@ -140,11 +140,7 @@ impl Root {
                 self.add_all(&path, rootless)?;
             } else if kind.is_char_device() || kind.is_block_device() {
                 let Some(text) = path.to_str() else { continue };
-                match self.add_device(&path, text, rootless) {
-                    // The usual ones are there already.
-                    Err(RootfsError::Sys(error)) if error.errno() == Some(Errno::EXIST) => {}
-                    other => other?,
-                }
+                unless_there(self.add_device(&path, text, rootless))?;
             }
         }
         Ok(())
@@ -178,6 +174,14 @@ impl Root {
         let place = self.mount_point(path, false)?;
         let tree = sys::mount::clone_tree(node.as_fd())?;
         Ok(sys::mount::attach(tree.as_fd(), place.as_fd())?)
+    }
+}
+
+/// The usual ones are there already, and one may be asked for twice.
+fn unless_there(added: Result<(), RootfsError>) -> Result<(), RootfsError> {
+    match added {
+        Err(RootfsError::Sys(error)) if error.errno() == Some(Errno::EXIST) => Ok(()),
+        other => other,
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) enum Whose {
 #[derive(Debug, Clone)]
 pub(crate) struct KernelMounts {
     pub(crate) proc: Whose,
+    /// `/dev` is ours, not one that a plan mounts there.
+    pub(crate) own_dev: bool,
     pub(crate) sysfs: Whose,
     pub(crate) queues: Whose,
     pub(crate) cgroup: Whose,
@@ -58,8 +60,7 @@ impl KernelMounts {
     /// Mounts them on a root of the caller's own mount namespace.
     pub(crate) fn mount(&self, root: &Root) -> Result<(), RootfsError> {
         show(root, self.proc, "proc", "proc", QUIET)?;
-        // Not in a `/dev` that is not ours.
-        if existing(root, "dev/mqueue")?.is_some() {
+        if self.own_dev {
             show(root, self.queues, "dev/mqueue", "mqueue", QUIET)?;
         }
         let sealed = |writable: bool| Attributes {
@@ -113,6 +114,10 @@ fn write_sysctl(root: &Root, name: &str, value: &str) -> Result<(), RootfsError>
         c => c,
     };
     let path: String = name.chars().map(swapped).collect();
+    let plain = |part: &str| !matches!(part, "" | "." | "..");
+    if !path.split('/').all(plain) {
+        return Err(fail(Errno::INVAL).into());
+    }
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     let path = format!("proc/sys/{path}");
     let file = openat2(root.as_fd(), Path::new(&path), OFlags::WRONLY, resolve).map_err(fail)?;

@@ -129,6 +129,7 @@ impl Root {
         }
         let recursive = options.recursive != Recursion::Disabled;
         let tree = sys::mount::clone(opened.as_fd(), recursive)?;
+        sys::mount::make_private(tree.as_fd())?;
         restrict(tree.as_fd(), attributes, options.recursive)?;
         Ok(sys::mount::attach(tree.as_fd(), place.as_fd())?)
     }
@@ -226,6 +227,7 @@ impl Root {
     ) -> Result<(), RootfsError> {
         let place = self.place_for(path, source, target)?;
         let tree = sys::mount::clone_tree(source)?;
+        sys::mount::make_private(tree.as_fd())?;
         sys::mount::restrict(tree.as_fd(), attributes, true)?;
         Ok(sys::mount::attach(tree.as_fd(), place.as_fd())?)
     }

@@ -115,6 +115,9 @@ fn tell(mut socket: UnixStream, reply: &Reply) {
 fn set_up(run_base: &Path, plan_path: &Path) -> Result<Supervisor, BeginError> {
     // Its own session: a Ctrl-C at the launcher's terminal is not for us.
     rustix::process::setsid().map_err(|e| sys::Error::new("begin", "a session", e))?;
+    // Here and not by whoever executes us: without it the C library spawns us without
+    // copying that process's memory map.
+    rustix::process::chdir("/").map_err(|e| sys::Error::new("change directory to", "/", e))?;
     userns::enter(run_base)?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|e| sys::Error::new("become", "the reaper of orphans", e))?;
@@ -410,6 +413,7 @@ fn end_orphans() {
             .split_ascii_whitespace()
             .filter_map(|number| number.parse().ok())
             .filter_map(Pid::from_raw)
+            .filter(|child| !is_ours(*child))
             .peekable();
         if children.peek().is_none() {
             return;
@@ -420,6 +424,18 @@ fn end_orphans() {
             let _ = rustix::process::waitpid(Some(child), WaitOptions::empty());
         }
     }
+}
+
+/// A gateway that we started is our child as well. Our own program is on no path inside.
+fn is_ours(child: Pid) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let file = |path: &str| {
+        std::fs::metadata(path)
+            .map(|file| (file.dev(), file.ino()))
+            .ok()
+    };
+    let ours = file("/proc/self/exe");
+    ours.is_some() && ours == file(&format!("/proc/{}/exe", child.as_raw_pid()))
 }
 
 /// A run's end in the journal; one that never began has none.

@@ -71,7 +71,6 @@ pub fn spawn(run_base: &Path, plan: &Path) -> Result<Client, SpawnError> {
         .arg(run_base)
         .arg(plan)
         .env_clear()
-        .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .stderr(Stdio::null())

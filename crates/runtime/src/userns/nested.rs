@@ -4,7 +4,7 @@
 //! so nothing inside has a say over them, and files keep the ids they have there. The
 //! process joins it last of all, right before it becomes the user.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use model::ContainerPlan;
@@ -133,6 +133,12 @@ impl Nested {
             Some(nested) => sys::ns::join(nested.namespace.as_fd(), Kind::User),
             None => Ok(()),
         }
+    }
+}
+
+impl AsFd for Nested {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.namespace.as_fd()
     }
 }
 
