@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use model::container::{ExitRecord, RestartPolicy};
+use model::container::{ExitRecord, IpcMode, NamespaceMode, RestartPolicy};
 use model::{ContainerPlan, NetworkMode};
 use runtime::attach::Client;
 
@@ -74,9 +74,8 @@ impl Engine {
                 due.push((record, plan, exit, promised));
             }
         }
-        let (guests, hosts): (Vec<_>, Vec<_>) = due
-            .into_iter()
-            .partition(|(_, plan, ..)| matches!(plan.network, NetworkMode::Container { .. }));
+        let (guests, hosts): (Vec<_>, Vec<_>) =
+            due.into_iter().partition(|(_, plan, ..)| is_guest(plan));
         let act =
             |(record, plan, exit, promised): (ContainerRecord, ContainerPlan, ExitRecord, bool)| {
                 Revived {
@@ -144,6 +143,16 @@ fn is_promised(policy: RestartPolicy, exit: &ExitRecord, occasion: Occasion) -> 
             exit.code != 0 && !exit.stopped_by_user && left
         }
     }
+}
+
+/// Whether a container needs another one to run before it.
+fn is_guest(plan: &ContainerPlan) -> bool {
+    let of_container = |mode: &NamespaceMode| matches!(mode, NamespaceMode::Container { .. });
+    let isolation = &plan.isolation;
+    matches!(plan.network, NetworkMode::Container { .. })
+        || matches!(isolation.ipc, IpcMode::Container { .. })
+        || of_container(&isolation.pid)
+        || of_container(&isolation.uts)
 }
 
 #[cfg(test)]

@@ -185,7 +185,7 @@ pub fn settle(run_dir: &Path, exit: &Path, by_user: bool) -> Result<(), Liveness
     let file = File::options().write(true).open(&path);
     let file = file.map_err(|e| RecordError::new("open", &path, e))?;
     // Whoever holds it starts the container, and writes a record of its own.
-    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+    if is_free(&file)
         && let Some(record) = record::read_exit(exit)?
     {
         let settled = ExitRecord {
@@ -197,6 +197,20 @@ pub fn settle(run_dir: &Path, exit: &Path, by_user: bool) -> Result<(), Liveness
         let _ = std::fs::remove_file(record::lost_path(run_dir));
     }
     Ok(())
+}
+
+/// Takes the lock. Observers hold it shared for a moment, which is waited out.
+fn is_free(file: &File) -> bool {
+    loop {
+        if rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return true;
+        }
+        if rustix::fs::flock(file, FlockOperation::NonBlockingLockShared).is_err() {
+            return false;
+        }
+        let _ = rustix::fs::flock(file, FlockOperation::Unlock);
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// The record of this very run, if its supervisor still got to write it.
