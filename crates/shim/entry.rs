@@ -30,7 +30,8 @@ fn gateway() -> i32 {
     engine::run_gateway(run_dir)
 }
 
-/// `__remove ROOT RUN_DIR ID`: the last act of a `--rm` container's supervisor.
+/// `__remove ROOT RUN_DIR ID`: the last act of a `--rm` container's supervisor, which does
+/// what a foreground client has left of it.
 fn remove() -> i32 {
     let arguments: Vec<_> = std::env::args_os().skip(2).collect();
     let [root, run, id] = arguments.as_slice() else {

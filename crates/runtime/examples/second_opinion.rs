@@ -28,7 +28,6 @@ fn main() {
     };
     let scratch = Path::new(scratch);
     show_cgroup2();
-    sys::userns::drop_groups().unwrap();
     spec(scratch, script)
         .save(scratch.join("config.json"))
         .unwrap();

@@ -530,6 +530,16 @@ fn a_user_without_range_has_one_id_that_passes_for_all() {
     assert_eq!(outcome.stdout, "0\n0\n", "{outcome:?}");
 }
 
+#[test]
+fn a_user_restarts_nothing_among_anothers_processes() {
+    use model::container::{NamespaceMode, RestartPolicy};
+    let mut container = script(User, "true");
+    container.plan.restart = RestartPolicy::Always;
+    let run_dir = container.at("other");
+    container.plan.isolation.pid = NamespaceMode::Container { run_dir };
+    let _ = container.run().failed_with(125, "restart policy");
+}
+
 /// The image's working directory and program were once resolved while the host's
 /// directories were still open.
 #[test]

@@ -184,12 +184,6 @@ pub fn set_parent_death_signal(signal: i32) -> Result<()> {
     rustix::process::set_parent_process_death_signal(Some(signal)).map_err(fail)
 }
 
-/// Lets other processes of the same user look into this one, and join its namespaces.
-pub fn allow_inspection() -> Result<()> {
-    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)
-        .map_err(|errno| Error::new("make dumpable", "this process", errno))
-}
-
 /// Keeps other processes of the same user from looking into this one until it executes a
 /// program: one that enters a container is otherwise open to those inside.
 pub fn forbid_inspection() -> Result<()> {

@@ -70,15 +70,6 @@ pub fn map_one(inside: u32, uid: u32, gid: u32) -> Result<()> {
     write("gid_map", format!("{inside} {gid} 1"))
 }
 
-/// Gives up all supplementary groups, where the namespace allows that.
-pub fn drop_groups() -> Result<()> {
-    match rustix::thread::set_thread_groups(&[]) {
-        // A mapping made without privilege forbids it, and with it any other way in.
-        Ok(()) | Err(rustix::io::Errno::PERM) => Ok(()),
-        Err(errno) => Err(Error::new("drop", "our supplementary groups", errno)),
-    }
-}
-
 /// Whether the calling process is in the machine's first user namespace, the only one that
 /// maps every id to itself.
 pub fn is_initial() -> Result<bool> {

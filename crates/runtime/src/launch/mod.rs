@@ -13,7 +13,9 @@ mod network;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
-use model::container::{IpcMode, Isolation, MountPlan, NamespaceMode, NetworkMode, Propagation};
+use model::container::{
+    IpcMode, Isolation, MountPlan, NamespaceMode, NetworkMode, Propagation, RestartPolicy,
+};
 use model::network::Ready;
 use model::{ContainerId, ContainerPlan};
 use rustix::process::{Pid, WaitOptions};
@@ -133,6 +135,9 @@ impl<'a> Setup<'a> {
     fn new(plan: &'a ContainerPlan) -> Result<Self, StartError> {
         check(plan)?;
         let rootless = !sys::userns::is_initial()?;
+        if rootless {
+            check_as_user(plan)?;
+        }
         let shared = crate::rootfs::shared(&plan.mounts)?;
         sys::ns::private_mounts()?;
         // The network takes a while; everything that does not ask for it is made meanwhile.
@@ -347,6 +352,20 @@ fn mount_root(
     }
     root.make_working_directory(&plan.process.cwd)?;
     Ok((root, terminals))
+}
+
+/// A supervisor that starts a process in another container's pid namespace has its later
+/// children born there too: a plain user may not go back to the host's.
+fn check_as_user(plan: &ContainerPlan) -> Result<(), StartError> {
+    let elsewhere = matches!(plan.isolation.pid, NamespaceMode::Container { .. });
+    match elsewhere && plan.restart != RestartPolicy::No {
+        true => Err(StartError::Plan {
+            what: "a plain user's container cannot have both a restart policy and another \
+                   container's processes (--pid container:)"
+                .into(),
+        }),
+        false => Ok(()),
+    }
 }
 
 fn own_dev(plan: &ContainerPlan) -> bool {
